@@ -1,0 +1,170 @@
+"""From embedding and surface features to the columns that the item priors are regressed on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from bayes_irt_router.errors import InputError
+
+SURFACE_LIMIT = 4.0  # standard deviations: a prompt far outside the training range must not be extrapolated without bound
+SMALLEST_EIGENVALUE = 1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """phi(x): standardised surface features, then a low-rank Gaussian process basis of the embedding.
+
+    The kernel part approximates a Gaussian process with the squared-exponential kernel
+    ``k(x, x') = exp(-|x - x'|^2 / (2 lengthscale^2))`` on unit-norm embeddings, by the Nystroem method (Williams and Seeger, 2001)
+    on landmarks that are k-means centroids: ``phi_k(x) = k(x, L) K_LL^(-1/2) V``. With weights ``w ~ N(0, s^2 I)``, ``phi_k w`` is
+    the process conditioned on what the landmarks can express. What they cannot is the *novelty* ``1 - |phi_k(x)|^2`` in [0, 1]:
+    the share of the process' prior variance that is missing at x. The model adds it to the item residual's variance (the FITC
+    correction of Snelson and Ghahramani, 2006), so that intervals widen, not shrink, far from the training data.
+    ``V`` rotates the basis to the principal axes of the training queries: the prior is unchanged, and sampling is faster.
+
+    Attributes:
+        surface_names: names of the surface features that are used (those that vary in training).
+        surface_mean: their training means, shape (surface,).
+        surface_scale: their training standard deviations, shape (surface,).
+        landmarks: cluster centroids in embedding space, shape (landmark, embedding_dim).
+        projection: ``K_LL^(-1/2) V``, shape (landmark, kernel).
+        lengthscale: of the kernel, in units of embedding distance (two unrelated sentences are about 1.3 apart).
+    """
+
+    surface_names: tuple[str, ...]
+    surface_mean: Float[np.ndarray, " surface"]
+    surface_scale: Float[np.ndarray, " surface"]
+    landmarks: Float[np.ndarray, "landmark embedding_dim"]
+    projection: Float[np.ndarray, "landmark kernel"]
+    lengthscale: float
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of phi's columns: the surface features, then ``kernel_0``, ``kernel_1``, ..."""
+        return [*self.surface_names, *(f"kernel_{k}" for k in range(self.projection.shape[1]))]
+
+    @property
+    def feature_groups(self) -> list[str]:
+        """``surface`` or ``kernel`` for each of phi's columns."""
+        return ["surface"] * len(self.surface_names) + ["kernel"] * self.projection.shape[1]
+
+    def transform(
+        self,
+        embedding: Float[np.ndarray, "query embedding_dim"],
+        surface: Float[np.ndarray, "query surface"],
+    ) -> tuple[Float[np.ndarray, "query feature"], Float[np.ndarray, " query"]]:
+        """phi and novelty of queries, the surface columns in the order of ``surface_names``.
+
+        Returns:
+            features (query, feature), float32, and novelty (query,), float32 in [0, 1].
+        """
+        standardised = (surface - self.surface_mean) / self.surface_scale
+        standardised = np.clip(standardised, -SURFACE_LIMIT, SURFACE_LIMIT)
+        kernel = _kernel(embedding, self.landmarks, self.lengthscale) @ self.projection
+        novelty = np.clip(1.0 - (kernel**2).sum(axis=1), 0.0, 1.0)
+        return np.hstack([standardised, kernel]).astype(np.float32), novelty.astype(np.float32)
+
+    def apply(self, dataset: xr.Dataset) -> xr.Dataset:
+        """The dataset with ``features`` (query, feature) and ``novelty`` (query) added.
+
+        Raises:
+            InputError: the dataset has no embedding, or not all the surface features, of this map.
+        """
+        _require_featurized(dataset)
+        known = set(dataset["surface_feature"].values.tolist())
+        if missing := [name for name in self.surface_names if name not in known]:
+            raise InputError(
+                f"The feature map needs the surface features {', '.join(missing)}; compute them with featurize()."
+            )
+        surface = dataset["surface"].sel(surface_feature=list(self.surface_names)).values
+        features, novelty = self.transform(dataset["embedding"].values, surface)
+        return dataset.assign(
+            features=(("query", "feature"), features), novelty=(("query",), novelty)
+        ).assign_coords(feature=self.feature_names, feature_group=("feature", self.feature_groups))
+
+    def to_dataset(self) -> xr.Dataset:
+        """The map's arrays, for the posterior file."""
+        return xr.Dataset(
+            {
+                "surface_mean": ("surface_feature", self.surface_mean),
+                "surface_scale": ("surface_feature", self.surface_scale),
+                "landmarks": (("landmark", "embedding_dim"), self.landmarks),
+                "projection": (("landmark", "kernel_feature"), self.projection),
+                "lengthscale": ((), self.lengthscale),
+            },
+            coords={"surface_feature": list(self.surface_names)},
+        )
+
+    @classmethod
+    def from_dataset(cls, saved: xr.Dataset) -> "FeatureMap":
+        """The inverse of :meth:`to_dataset`."""
+        return cls(
+            tuple(str(name) for name in saved["surface_feature"].values),
+            saved["surface_mean"].values,
+            saved["surface_scale"].values,
+            saved["landmarks"].values,
+            saved["projection"].values,
+            float(saved["lengthscale"]),
+        )
+
+
+def fit_feature_map(
+    dataset: xr.Dataset, *, landmarks: int = 256, lengthscale: float = 1.0, seed: int = 0
+) -> FeatureMap:
+    """Learn the feature map from the queries of a featurized dataset.
+
+    Args:
+        dataset: with ``embedding`` (query, embedding_dim) and ``surface`` (query, surface_feature).
+        landmarks: at most this many k-means centroids, and at most one for every four queries.
+        lengthscale: of the kernel.
+        seed: of k-means.
+
+    Raises:
+        InputError: no embedding, fewer than 8 queries, or a number that is not positive.
+    """
+    from sklearn.cluster import KMeans  # a second to import, and only fitting needs it
+
+    _require_featurized(dataset)
+    problems = []
+    if dataset.sizes["query"] < 8:
+        problems.append(f"A feature map needs at least 8 queries, not {dataset.sizes['query']}; add queries.")
+    if landmarks < 1:
+        problems.append(f"landmarks is {landmarks}; it must be at least 1.")
+    if not lengthscale > 0:
+        problems.append(f"lengthscale is {lengthscale}; it must be positive.")
+    if problems:
+        raise InputError(problems)
+
+    embedding = dataset["embedding"].values.astype(np.float64)
+    surface = dataset["surface"].values
+    varying = surface.std(axis=0) > 1e-6
+    count = min(landmarks, len(np.unique(embedding, axis=0)), max(2, dataset.sizes["query"] // 4))
+    centres = KMeans(count, n_init=1, max_iter=50, random_state=seed).fit(embedding).cluster_centers_
+
+    values, vectors = np.linalg.eigh(_kernel(centres, centres, lengthscale))
+    kept = values > SMALLEST_EIGENVALUE
+    whitening = vectors[:, kept] / np.sqrt(values[kept])
+    basis = _kernel(embedding, centres, lengthscale) @ whitening
+    rotation = np.linalg.svd(basis, full_matrices=False)[2].T
+    return FeatureMap(
+        tuple(str(name) for name in dataset["surface_feature"].values[varying]),
+        surface[:, varying].mean(axis=0),
+        surface[:, varying].std(axis=0),
+        centres,
+        whitening @ rotation,
+        lengthscale,
+    )
+
+
+def _kernel(
+    a: Float[np.ndarray, "n dim"], b: Float[np.ndarray, "m dim"], lengthscale: float
+) -> Float[np.ndarray, "n m"]:
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
+    return np.exp(-0.5 * np.maximum(squared, 0.0) / lengthscale**2)
+
+
+def _require_featurized(dataset: xr.Dataset) -> None:
+    if missing := [name for name in ("embedding", "surface") if name not in dataset]:
+        raise InputError(f"The dataset has no {' and no '.join(missing)}; call featurize(dataset, encoder) first.")

@@ -1,0 +1,299 @@
+"""The hierarchical multidimensional item response model, written in PyMC."""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.irt.crude_estimates import crude_estimates
+from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
+from bayes_irt_router.irt.priors import MIRTPriors
+
+if TYPE_CHECKING:
+    import pymc as pm
+    from pytensor.tensor import TensorVariable
+
+GRADED_MARGIN = 0.005  # graded scores of exactly 0 or 1 are moved in by this much: the beta density is not finite there
+
+
+@dataclass(frozen=True)
+class MIRT:
+    """LLMs are test-takers, queries are items, and an item's parameters are regressed on what its text shows::
+
+        y_ij ~ Binomial(trials_ij, p_ij) / trials_ij          (answers that are right or wrong)
+        y_ij ~ Beta(p_ij k, (1 - p_ij) k)                     (queries with graded scores; k: score_precision)
+        p_ij = sigmoid(a_i . theta_j - b_i)
+        b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
+        a_id = mu_d + W_d . phi(x_i) + s_aid eta_id,          s_aid^2 = sigma_d^2 + tau_d^2 novelty_i
+        theta = frame(Z gamma + family effect + residual)
+
+    ``phi`` and ``novelty`` come from the feature map; ``eps``, ``eta`` and the residual are standard normal; the weights are normal
+    with one SD for the surface features and one (``tau``) for the kernel features, per equation.
+
+    ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
+    Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item
+    parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
+    discrimination (mu_1 > 0, mu_d = 0 otherwise). The specific traits share their SDs, so that nothing tells their rotations apart;
+    one representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
+    diagonal.
+
+    Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
+    (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
+    training features, which leaves their prior as it is.
+
+    Departs from IRT-Router (Song et al., ACL 2025): item parameters have residuals, everything has a prior, ability is free
+    per LLM and not a projection of a text about the LLM.
+
+    Attributes:
+        traits: dimensions of ability, 1 to 8.
+        priors: scales of all priors.
+        covariates: LLM covariates that ability is regressed on, of ``release_date``, ``log_parameters``, ``log_price``.
+        families: whether LLMs of one family share an effect.
+    """
+
+    traits: int = 3
+    priors: MIRTPriors = field(default_factory=MIRTPriors)
+    covariates: tuple[str, ...] = ()
+    families: bool = False
+
+    kind = "mirt"
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 1 <= self.traits <= 8:
+            problems.append(f"traits is {self.traits}; choose 1 to 8 (2 to 5 are usual).")
+        if unknown := [name for name in self.covariates if name not in COVARIATES]:
+            problems.append(f"There is no LLM covariate {', '.join(unknown)}; the names are {', '.join(COVARIATES)}.")
+        if problems:
+            raise InputError(problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary, for the model folder's JSON."""
+        return {**asdict(self), "covariates": list(self.covariates)}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "MIRT":
+        """The inverse of :meth:`to_dict`."""
+        priors = MIRTPriors(**saved["priors"])
+        return cls(saved["traits"], priors, tuple(saved["covariates"]), saved["families"])
+
+    def build(self, data: xr.Dataset, contrasts: np.ndarray | None = None) -> "pm.Model":
+        """The PyMC model of a dataset, in the precision that ``pytensor.config.floatX`` says.
+
+        Args:
+            data: with ``score`` and ``trials`` (query, llm), ``features`` (query, feature), ``novelty`` (query), and the LLM
+                coords that ``covariates`` and ``families`` need.
+            contrasts: orthonormal basis (llm, llm - 1) of the zero-sum LLM vectors; its first columns anchor the specific traits. It
+                chooses coordinates and leaves the model as it is; by default it comes from :func:`crude_estimates`.
+
+        Returns:
+            A model with the free variables above, and with deterministic ``ability`` (llm, trait), ``discrimination``
+            (query, trait), ``difficulty_weight`` (feature) and ``discrimination_weight`` (trait, feature) on named features.
+
+        Raises:
+            InputError: fewer LLMs than traits + 2, or a covariate that no LLM has.
+        """
+        import pymc as pm  # costs seconds; routing never comes here
+        import pytensor.tensor as pt
+
+        if data.sizes["llm"] < self.traits + 2:
+            raise InputError(
+                f"{self.traits} traits need at least {self.traits + 2} LLMs, the data have {data.sizes['llm']};"
+                f" use fewer traits or more LLMs."
+            )
+        priors, traits = self.priors, self.traits
+        surface = data["feature_group"].values == "surface"
+        features = data["features"].values
+        axes = np.linalg.svd(features[:, surface], full_matrices=False)[2].T  # principal axes of the surface features
+        rotated = _constant(np.hstack([features[:, surface] @ axes, features[:, ~surface]]))
+        axes = _constant(axes)
+        novelty = _constant(data["novelty"].values)
+        count = int(surface.sum())
+        is_kernel = np.repeat([0, 1], [count, features.shape[1] - count])
+
+        kind = np.minimum(np.arange(traits), 1)  # 0: the general trait, 1: a specific one
+
+        coords = {
+            "query": data["query"].values,
+            "llm": data["llm"].values,
+            "trait": trait_names(traits),
+            "raw_trait": trait_names(traits),
+            "trait_kind": ["general", "specific"][: min(traits, 2)],
+            "feature": data["feature"].values,
+            "component": np.arange(features.shape[1]),
+        }
+        with pm.Model(coords=coords) as model:
+            ability = self._ability(data, crude_estimates(data, traits).contrasts if contrasts is None else contrasts)
+
+            mean_b = pm.Normal("difficulty_mean", 0.0, priors.difficulty_mean)
+            surface_b = pm.HalfNormal("difficulty_surface_sd", priors.difficulty_surface)
+            kernel_b = pm.HalfNormal("difficulty_kernel_sd", priors.difficulty_kernel)
+            residual_b = pm.HalfNormal("difficulty_residual_sd", priors.difficulty_residual)
+            component_b = pm.Normal("difficulty_component", 0.0, 1.0, dims="component")
+            component_b = component_b * pt.stack([surface_b, kernel_b])[is_kernel]
+            difficulty = pm.Normal(
+                "difficulty",
+                mean_b + rotated @ component_b,
+                pt.sqrt(residual_b**2 + kernel_b**2 * novelty),
+                dims="query",
+            )
+
+            mean_a = pm.HalfNormal("discrimination_mean", priors.discrimination_mean)
+            surface_a = pm.HalfNormal("discrimination_surface_sd", priors.discrimination_surface, dims="trait_kind")
+            kernel_a = pm.HalfNormal("discrimination_kernel_sd", priors.discrimination_kernel, dims="trait_kind")
+            residual_a = pm.HalfNormal("discrimination_residual_sd", priors.discrimination_residual, dims="trait_kind")
+            component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
+            component_a = component_a * pt.stack([surface_a, kernel_a], axis=1)[kind][:, is_kernel]
+            eta = pm.Normal("discrimination_residual", 0.0, 1.0, dims=("query", "trait"))
+            discrimination = rotated @ component_a.T + eta * pt.sqrt(
+                residual_a[kind] ** 2 + kernel_a[kind] ** 2 * novelty[:, None]
+            )
+            discrimination = pt.inc_subtensor(discrimination[:, 0], mean_a)
+            discrimination = pm.Deterministic("discrimination", discrimination, dims=("query", "trait"))
+
+            named_b = pt.concatenate([axes @ component_b[:count], component_b[count:]])
+            named_a = pt.concatenate([component_a[:, :count] @ axes.T, component_a[:, count:]], axis=1)
+            pm.Deterministic("difficulty_weight", named_b, dims="feature")
+            pm.Deterministic("discrimination_weight", named_a, dims=("trait", "feature"))
+
+            self._likelihood(data, discrimination @ ability.T - difficulty[:, None])
+        return model
+
+    def _ability(self, data: xr.Dataset, contrasts: np.ndarray) -> "TensorVariable":
+        """``frame(Z gamma + family effect + residual)``, dims (llm, trait)."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        llms = data.sizes["llm"]
+        raw = self._anchored_residual(contrasts)
+        if self.covariates:
+            pm.modelcontext(None).add_coord("covariate", list(self.covariates))
+            gamma = pm.Normal("covariate_weight", 0.0, self.priors.covariate, dims=("trait", "covariate"))
+            raw = raw + gamma @ _constant(covariate_matrix(data, self.covariates)).T
+        if self.families:
+            names, index = family_index(data)
+            pm.modelcontext(None).add_coord("family", names)
+            family_sd = pm.HalfNormal("family_sd", self.priors.family)
+            effect = pm.Normal("family_effect", 0.0, 1.0, dims=("trait", "family"))
+            raw = raw + family_sd * effect[:, index]
+        raw = raw - raw.mean(axis=1, keepdims=True)
+        # Kept: a new LLM's raw ability becomes an ability by the same shift and division.
+        factor = pt.linalg.cholesky(raw @ raw.T / llms)
+        pm.Deterministic("ability_frame", factor, dims=("trait", "raw_trait"))
+        ability = pt.linalg.solve_triangular(factor, raw, lower=True).T
+        return pm.Deterministic("ability", ability, dims=("llm", "trait"))
+
+    def _anchored_residual(self, contrasts: np.ndarray) -> "TensorVariable":
+        """Standard normal over the LLM vectors that sum to zero, dims (trait, llm), with the specific traits' rotation taken out.
+
+        A Gaussian matrix can be turned (here: the specific traits among themselves) until its leading block is lower triangular;
+        the diagonal is then chi distributed, and everything else stays standard normal.
+        """
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        size, specific = contrasts.shape[1], self.traits - 1
+        general = pm.Normal("ability_general", 0.0, 1.0, shape=size)
+        if not specific:
+            return (_constant(contrasts) @ general)[None, :]
+        rows, columns = np.tril_indices(size, -1, specific)
+        free = pm.Normal("ability_specific", 0.0, 1.0, shape=len(rows))
+        degrees = _constant(np.arange(specific, 0, -1))
+        anchor = pm.Gamma("ability_anchor", degrees / 2.0, 0.5, shape=specific)
+        block = pt.set_subtensor(pt.zeros((size, specific))[rows, columns], free)
+        block = pt.set_subtensor(block[np.arange(specific), np.arange(specific)], pt.sqrt(anchor))
+        return (_constant(contrasts) @ pt.concatenate([general[:, None], block], axis=1)).T
+
+    def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
+        """Binomial for right/wrong queries, beta for graded ones; dense, with 0 trials where an answer is missing."""
+        import pymc as pm
+
+        trials = data["trials"].values
+        score = np.nan_to_num(data["score"].values)
+        graded = graded_queries(data)
+        observed = pm.Data("observed_score", _constant(score[~graded]))
+        pm.CustomDist(
+            "score",
+            logit if not graded.any() else logit[np.flatnonzero(~graded)],
+            _constant(trials[~graded]),
+            logp=_binomial_mean_logp,
+            random=_binomial_mean_random,
+            observed=observed,
+        )
+        if graded.any():
+            precision = pm.LogNormal("score_precision", np.log(self.priors.score_precision), 1.0)
+            inside = GRADED_MARGIN + (1.0 - 2.0 * GRADED_MARGIN) * score[graded]
+            pm.CustomDist(
+                "graded_score",
+                logit[np.flatnonzero(graded)],
+                _constant(trials[graded]),
+                precision,
+                logp=_beta_mean_logp,
+                random=_beta_mean_random,
+                observed=_constant(inside),
+            )
+
+
+def trait_names(traits: int) -> list[str]:
+    """``general``, ``specific_1``, ``specific_2``, ... : the coordinate values of the dim ``trait``.
+
+    >>> trait_names(3)
+    ['general', 'specific_1', 'specific_2']
+    """
+    return ["general", *(f"specific_{d}" for d in range(1, traits))]
+
+
+def graded_queries(data: xr.Dataset) -> np.ndarray:
+    """Which queries have a score that no whole number of right answers gives; shape (query,), bool."""
+    right = np.nan_to_num(data["score"].values) * data["trials"].values
+    return (np.abs(right - np.round(right)) > 1e-6).any(axis=1)
+
+
+def _constant(values: np.ndarray) -> np.ndarray:
+    import pytensor
+
+    return np.asarray(values, dtype=pytensor.config.floatX)
+
+
+def _binomial_mean_logp(score: Any, logit: Any, trials: Any) -> Any:
+    """log Binomial(trials * score; trials, sigmoid(logit)) up to the binomial coefficient, which no parameter enters."""
+    import pytensor.tensor as pt
+
+    return trials * (score * logit - pt.softplus(logit))
+
+
+def _binomial_mean_random(logit: Any, trials: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
+    right = rng.binomial(trials.astype(int), 1.0 / (1.0 + np.exp(-logit)), size)
+    return _constant(right / np.maximum(trials, 1))
+
+
+def _beta_concentration(precision: Any, trials: Any) -> Any:
+    # the mean of n graded answers with variance p (1 - p) / (k + 1) each has the precision n (k + 1) - 1
+    return trials * (precision + 1.0) - 1.0
+
+
+def _beta_mean_logp(score: Any, logit: Any, trials: Any, precision: Any) -> Any:
+    """log Beta(score; p k, (1 - p) k), with k the precision of the mean of ``trials`` answers; 0 where there is none."""
+    import pytensor.tensor as pt
+
+    k = _beta_concentration(precision, pt.maximum(trials, 1.0))
+    right = pt.clip(pt.sigmoid(logit), 1e-4, 1.0 - 1e-4)
+    inside = pt.clip(score, GRADED_MARGIN, 1.0 - GRADED_MARGIN)
+    logp = (
+        pt.gammaln(k)
+        - pt.gammaln(right * k)
+        - pt.gammaln((1.0 - right) * k)
+        + (right * k - 1.0) * pt.log(inside)
+        + ((1.0 - right) * k - 1.0) * pt.log1p(-inside)
+    )
+    return pt.where(trials > 0, logp, 0.0)
+
+
+def _beta_mean_random(
+    logit: Any, trials: Any, precision: Any, rng: np.random.Generator, size: Any = None
+) -> np.ndarray:
+    k = _beta_concentration(precision, np.maximum(trials, 1.0))
+    right = np.clip(1.0 / (1.0 + np.exp(-logit)), 1e-4, 1.0 - 1e-4)
+    return _constant(rng.beta(right * k, (1.0 - right) * k, size))

@@ -1,0 +1,66 @@
+"""Dispersed, sane starting points for the chains."""
+
+import numpy as np
+import xarray as xr
+
+from bayes_irt_router.irt.crude_estimates import CrudeEstimates, crude_estimates
+from bayes_irt_router.irt.llm_covariates import family_index
+from bayes_irt_router.irt.mirt import MIRT
+
+SPREAD = 0.2  # SD of the jitter: on logits for difficulty, on the log for scales, in SDs for ability
+
+
+def starting_points(
+    model: MIRT, data: xr.Dataset, chains: int, rng: np.random.Generator
+) -> list[dict[str, np.ndarray]]:
+    """One starting point a chain: crude estimates from the margins of the data, plus jitter in everything.
+
+    Args:
+        model: gives the number of traits, and which variables there are.
+        data: as for :meth:`MIRT.build`.
+        chains: number of points.
+        rng: of the jitter.
+
+    Returns:
+        Values of the model's free variables, by name.
+    """
+    crude = crude_estimates(data, model.traits)
+    return [_jittered(model, data, crude, rng) for _ in range(chains)]
+
+
+def _jittered(
+    model: MIRT, data: xr.Dataset, crude: CrudeEstimates, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    traits, features, queries = model.traits, data.sizes["feature"], data.sizes["query"]
+    kinds = min(traits, 2)
+
+    def noise(*shape: int) -> np.ndarray:
+        return SPREAD * rng.standard_normal(shape)
+
+    coordinates = crude.contrasts.T @ crude.ability
+    coordinates = coordinates + noise(*coordinates.shape)
+    point = {
+        "ability_general": coordinates[:, 0],
+        "difficulty_mean": crude.difficulty.mean() + noise(),
+        "difficulty_surface_sd": 0.2 * np.exp(noise()),
+        "difficulty_kernel_sd": 1.0 * np.exp(noise()),
+        "difficulty_residual_sd": 1.0 * np.exp(noise()),
+        "difficulty_component": noise(features),
+        "difficulty": crude.difficulty + noise(queries),
+        "discrimination_mean": 1.0 * np.exp(noise()),
+        "discrimination_surface_sd": 0.05 * np.exp(noise(kinds)),
+        "discrimination_kernel_sd": 0.3 * np.exp(noise(kinds)),
+        "discrimination_residual_sd": 0.3 * np.exp(noise(kinds)),
+        "discrimination_component": noise(traits, features),
+        "discrimination_residual": noise(queries, traits),
+    }
+    if traits > 1:
+        rows, columns = np.tril_indices(len(coordinates), -1, traits - 1)
+        point["ability_specific"] = coordinates[rows, columns + 1]
+        point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
+    if model.covariates:
+        point["covariate_weight"] = noise(traits, len(model.covariates))
+    if model.families:
+        point["family_sd"] = 0.3 * np.exp(noise())
+        point["family_effect"] = noise(traits, len(family_index(data)[0]))
+    return {name: np.asarray(value, dtype=np.float32) for name, value in point.items()}
