@@ -111,9 +111,11 @@ class MIRT:
         axes = _constant(axes)
         novelty = _constant(data["novelty"].values)
         count = int(surface.sum())
-        is_kernel = np.repeat([0, 1], [count, features.shape[1] - count])
 
-        kind = np.minimum(np.arange(traits), 1)  # 0: the general trait, 1: a specific one
+
+        def each_trait(scale: "TensorVariable") -> "TensorVariable":
+            """(trait_kind,) to (trait, 1), by concatenation: the gradient of an index is a scatter, slow on CPUs."""
+            return pt.concatenate([scale[:1], pt.ones(traits - 1) * scale[-1]])[:, None]
 
         coords = {
             "query": data["query"].values,
@@ -132,33 +134,39 @@ class MIRT:
             kernel_b = pm.HalfNormal("difficulty_kernel_sd", priors.difficulty_kernel)
             residual_b = pm.HalfNormal("difficulty_residual_sd", priors.difficulty_residual)
             component_b = pm.Normal("difficulty_component", 0.0, 1.0, dims="component")
-            component_b = component_b * pt.stack([surface_b, kernel_b])[is_kernel]
-            difficulty = pm.Normal(
-                "difficulty",
-                mean_b + rotated @ component_b,
-                pt.sqrt(residual_b**2 + kernel_b**2 * novelty),
-                dims="query",
-            )
+            component_b = pt.concatenate([surface_b * component_b[:count], kernel_b * component_b[count:]])
 
             mean_a = pm.HalfNormal("discrimination_mean", priors.discrimination_mean)
             surface_a = pm.HalfNormal("discrimination_surface_sd", priors.discrimination_surface, dims="trait_kind")
             kernel_a = pm.HalfNormal("discrimination_kernel_sd", priors.discrimination_kernel, dims="trait_kind")
-            residual_a = pm.HalfNormal("discrimination_residual_sd", priors.discrimination_residual, dims="trait_kind")
-            component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
-            component_a = component_a * pt.stack([surface_a, kernel_a], axis=1)[kind][:, is_kernel]
-            eta = pm.Normal("discrimination_residual", 0.0, 1.0, dims=("query", "trait"))
-            discrimination = rotated @ component_a.T + eta * pt.sqrt(
-                residual_a[kind] ** 2 + kernel_a[kind] ** 2 * novelty[:, None]
+            residual_a = pm.HalfNormal(
+                "discrimination_residual_sd", priors.discrimination_residual, dims="trait_kind"
             )
-            discrimination = pt.inc_subtensor(discrimination[:, 0], mean_a)
-            discrimination = pm.Deterministic("discrimination", discrimination, dims=("query", "trait"))
+            component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
+            component_a = pt.concatenate(
+                [each_trait(surface_a) * component_a[:, :count], each_trait(kernel_a) * component_a[:, count:]], axis=1
+            )
+            eta = pm.Normal("discrimination_residual", 0.0, 1.0, dims=("trait", "query"))
+
+            # One product for difficulty and discrimination: the features are the largest array, and are read once.
+            linear = (rotated @ pt.concatenate([component_b[None, :], component_a]).T).T
+            difficulty = pm.Normal(
+                "difficulty",
+                mean_b + linear[0],
+                pt.sqrt(residual_b**2 + kernel_b**2 * novelty),
+                dims="query",
+            )
+            spread = pt.sqrt(each_trait(residual_a) ** 2 + each_trait(kernel_a) ** 2 * novelty)
+            shift = pt.concatenate([mean_a[None], pt.zeros(traits - 1)])[:, None]
+            discrimination = shift + linear[1:] + spread * eta  # (trait, query)
+            pm.Deterministic("discrimination", discrimination.T, dims=("query", "trait"))
 
             named_b = pt.concatenate([axes @ component_b[:count], component_b[count:]])
             named_a = pt.concatenate([component_a[:, :count] @ axes.T, component_a[:, count:]], axis=1)
             pm.Deterministic("difficulty_weight", named_b, dims="feature")
             pm.Deterministic("discrimination_weight", named_a, dims=("trait", "feature"))
 
-            self._likelihood(data, discrimination @ ability.T - difficulty[:, None])
+            self._likelihood(data, ability @ discrimination - difficulty)
         return model
 
     def _ability(self, data: xr.Dataset, contrasts: np.ndarray) -> "TensorVariable":
@@ -198,38 +206,42 @@ class MIRT:
         general = pm.Normal("ability_general", 0.0, 1.0, shape=size)
         if not specific:
             return (_constant(contrasts) @ general)[None, :]
-        rows, columns = np.tril_indices(size, -1, specific)
-        free = pm.Normal("ability_specific", 0.0, 1.0, shape=len(rows))
+        lengths = [size - 1 - k for k in range(specific)]  # of what is free below the diagonal
+        ends = np.cumsum(lengths)
+        free = pm.Normal("ability_specific", 0.0, 1.0, shape=int(ends[-1]))
         degrees = _constant(np.arange(specific, 0, -1))
-        anchor = pm.Gamma("ability_anchor", degrees / 2.0, 0.5, shape=specific)
-        block = pt.set_subtensor(pt.zeros((size, specific))[rows, columns], free)
-        block = pt.set_subtensor(block[np.arange(specific), np.arange(specific)], pt.sqrt(anchor))
-        return (_constant(contrasts) @ pt.concatenate([general[:, None], block], axis=1)).T
+        anchor = pt.sqrt(pm.Gamma("ability_anchor", degrees / 2.0, 0.5, shape=specific))
+        columns = [
+            pt.concatenate([pt.zeros(k), anchor[k : k + 1], free[end - length : end]])
+            for k, (length, end) in enumerate(zip(lengths, ends, strict=True))
+        ]
+        return pt.stack([general, *columns]) @ _constant(contrasts).T
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
-        """Binomial for right/wrong queries, beta for graded ones; dense, with 0 trials where an answer is missing."""
+        """Binomial for right/wrong queries, beta for graded ones; dense, with 0 trials where an answer is missing.
+
+        ``logit`` has the dims (llm, query): with the long dim last the products and sums run several times as fast.
+        """
         import pymc as pm
 
-        trials = data["trials"].values
-        score = np.nan_to_num(data["score"].values)
+        trials = data["trials"].transpose("llm", "query").values
+        score = np.nan_to_num(data["score"].transpose("llm", "query").values)
         graded = graded_queries(data)
-        observed = pm.Data("observed_score", _constant(score[~graded]))
         pm.CustomDist(
             "score",
-            logit if not graded.any() else logit[np.flatnonzero(~graded)],
-            _constant(trials[~graded]),
+            logit if not graded.any() else logit[:, np.flatnonzero(~graded)],
+            _constant(trials[:, ~graded]),
             logp=_binomial_mean_logp,
             random=_binomial_mean_random,
-            observed=observed,
+            observed=pm.Data("observed_score", _constant(score[:, ~graded])),
         )
         if graded.any():
-            precision = pm.LogNormal("score_precision", np.log(self.priors.score_precision), 1.0)
-            inside = GRADED_MARGIN + (1.0 - 2.0 * GRADED_MARGIN) * score[graded]
+            inside = GRADED_MARGIN + (1.0 - 2.0 * GRADED_MARGIN) * score[:, graded]
             pm.CustomDist(
                 "graded_score",
-                logit[np.flatnonzero(graded)],
-                _constant(trials[graded]),
-                precision,
+                logit[:, np.flatnonzero(graded)],
+                _constant(trials[:, graded]),
+                pm.LogNormal("score_precision", np.log(self.priors.score_precision), 1.0),
                 logp=_beta_mean_logp,
                 random=_beta_mean_random,
                 observed=_constant(inside),

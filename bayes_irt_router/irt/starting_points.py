@@ -52,11 +52,10 @@ def _jittered(
         "discrimination_kernel_sd": 0.3 * np.exp(noise(kinds)),
         "discrimination_residual_sd": 0.3 * np.exp(noise(kinds)),
         "discrimination_component": noise(traits, features),
-        "discrimination_residual": noise(queries, traits),
+        "discrimination_residual": noise(traits, queries),
     }
     if traits > 1:
-        rows, columns = np.tril_indices(len(coordinates), -1, traits - 1)
-        point["ability_specific"] = coordinates[rows, columns + 1]
+        point["ability_specific"] = np.concatenate([coordinates[k + 1 :, k + 1] for k in range(traits - 1)])
         point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))

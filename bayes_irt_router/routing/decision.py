@@ -1,15 +1,16 @@
 """A decision with what is behind it: every candidate's correctness, cost, utility, P(best), and a reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from bayes_irt_router.data.candidates import allowed_llms
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.routing.policies import allowed_llms, choose, expected_utility, probability_best
+from bayes_irt_router.routing.policies import choose, expected_utility, probability_best
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Decision:
     llm: str
     reason: str
     candidates: tuple[Candidate, ...]
+
+    def shifted(self, by: int) -> "Decision":
+        """The same decision, its index counted from the start of a longer list."""
+        return replace(self, index=self.index + by)
 
     def to_dict(self) -> dict[str, Any]:
         """One element of `decisions` in the JSON of `birt route`."""

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.routing.policies import allowed_llms, choose, expected_utility, probability_best
+from bayes_irt_router.data.candidates import allowed_llms
+from bayes_irt_router.routing.policies import choose, expected_utility, probability_best
 
 SHAPE = (3, 4)
 probabilities = arrays(np.float64, SHAPE, elements=st.floats(0, 1))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.routing.cost import CostModel, fit_cost, observed_cost
+from bayes_irt_router.data.cost import CostModel, fit_cost, observed_cost
 
 NAN = float("nan")
 

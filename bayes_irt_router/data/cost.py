@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from bayes_irt_router.data.candidates import allowed_llms
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.routing.policies import allowed_llms
 
 CHARACTERS_PER_TOKEN = 4.0
 """Where the data have no input tokens: about what English text has."""
@@ -62,14 +62,17 @@ class CostModel:
         Raises:
             InputError: the price of a needed LLM is unknown (each is named). A price of 0 is known.
         """
-        needed = allowed_llms(self.llm, allow)
-        unknown = needed & np.isnan(self._cost(np.ones(1))[0])
+        unknown = allowed_llms(self.llm, allow) & np.isnan(self._cost(np.ones(1))[0])
         if unknown.any():
             raise InputError(
                 f"The cost of {_named(self.llm, unknown)} is unknown: fit with both prices per million "
                 "tokens in llms (0 where free) or with cost_usd in responses, allow only other "
                 "LLMs, or use alpha 1."
             )
+        return self._cost(_lengths(texts))
+
+    def known_cost(self, texts: Sequence[str]) -> Float[np.ndarray, "query llm"]:
+        """The same without complaint: NaN where unknown, for where costs are shown but decide nothing."""
         return self._cost(_lengths(texts))
 
     def _cost(self, characters: Float[np.ndarray, " query"]) -> Float[np.ndarray, "query llm"]:

@@ -1,0 +1,65 @@
+"""A fitted model: the draws, and everything that prediction and routing need beside them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_irt_router.data.feature_map import FeatureMap
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.diagnostics import ConvergenceGate
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A fitted model.
+
+    Attributes:
+        tree: ArviZ groups ``posterior`` and ``sample_stats`` (dims chain, draw, ...); ``queries``: ids, tasks, text hashes and
+            embeddings of the fitted queries; ``llms``: the table of the fitted LLMs.
+        feature_map: from text features to the columns that the item priors are regressed on.
+        gate: the convergence gate's table and verdict.
+        record: how the fit came about, ready for JSON: kind of model, its settings and priors, sampler, seed, encoder, data
+            fingerprint, cost model, versions, device, time.
+        texts: the fitted queries' texts, when they were to be kept.
+    """
+
+    tree: xr.DataTree
+    feature_map: FeatureMap
+    gate: ConvergenceGate
+    record: dict[str, Any]
+    texts: tuple[str, ...] | None = None
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """The group ``posterior``."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def llm(self) -> list[str]:
+        """Names of the fitted LLMs, in the order of the dim ``llm``."""
+        return [str(name) for name in self.tree["posterior"]["llm"].values]
+
+    @property
+    def size(self) -> int:
+        """Number of draws, over all chains."""
+        sizes = self.tree["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    def thin(self, draws: int) -> "Posterior":
+        """A copy with at most this many draws, evenly spaced in each chain, equally many of each chain.
+
+        Raises:
+            InputError: fewer draws than chains.
+        """
+        chains, each = self.tree["posterior"].sizes["chain"], self.tree["posterior"].sizes["draw"]
+        if draws < chains:
+            raise InputError(f"{draws} draws cannot be spread over {chains} chains; ask for at least {chains}.")
+        if draws >= self.size:
+            return self
+        kept = np.linspace(0, each - 1, draws // chains).round().astype(int)
+        groups = {name: node.to_dataset() for name, node in self.tree.children.items()}
+        for name in ("posterior", "sample_stats"):
+            groups[name] = groups[name].isel(draw=kept)
+        return replace(self, tree=xr.DataTree.from_dict(groups))

@@ -1,0 +1,123 @@
+"""The posterior as a folder: `posterior.nc` (draws and arrays), `model.json` (everything else), never a pickle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_irt_router.data.feature_map import FeatureMap
+from bayes_irt_router.data.files import atomic_directory, write_json, write_table
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.diagnostics import ConvergenceGate
+from bayes_irt_router.inference.posterior import Posterior
+
+SCHEMA_VERSION = 1
+RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
+KINDS = ("mirt",)
+NEEDED = ("posterior", "sample_stats", "queries", "llms", "feature_map", "gate")
+
+
+def save(posterior: Posterior, directory: Path) -> None:
+    """Write a model folder, all of it or nothing.
+
+    ``posterior.nc`` is a NetCDF file of the groups ``posterior``, ``sample_stats``, ``queries``, ``llms``, ``feature_map`` and ``gate``
+    (``xarray.open_datatree`` reads it); ``model.json`` holds the record; ``texts.parquet`` exists only if texts were kept.
+
+    Raises:
+        InputError: the folder exists and is neither empty nor a model folder.
+    """
+    groups = {name: node.to_dataset() for name, node in posterior.tree.children.items()}
+    groups["feature_map"] = posterior.feature_map.to_dataset()
+    groups["gate"] = xr.Dataset.from_dataframe(posterior.gate.table).rename(index="entry")
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        **posterior.record,
+        "gate": {
+            "passed": posterior.gate.passed,
+            "verdict": posterior.gate.verdict,
+            "chains": posterior.gate.chains,
+            "divergent": posterior.gate.divergent,
+            "complaints": list(posterior.gate.complaints),
+        },
+    }
+    with atomic_directory(directory, replaces=RECORD) as folder:
+        xr.DataTree.from_dict({name: _plain(group) for name, group in groups.items()}).to_netcdf(
+            folder / DRAWS, engine="h5netcdf", encoding={f"/{n}": _compressed(g) for n, g in groups.items()}
+        )
+        if posterior.texts is not None:
+            ids = groups["queries"]["query"].values
+            write_table(folder / TEXTS, pd.DataFrame({"query_id": ids, "text": posterior.texts}))
+        write_json(folder / RECORD, record)
+
+
+def load(directory: Path) -> Posterior:
+    """Read a model folder.
+
+    Raises:
+        InputError: the folder is missing, damaged, of another program, or written by a newer version.
+    """
+    directory = Path(directory)
+    record = _read_record(directory)
+    try:
+        with xr.open_datatree(directory / DRAWS, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except FileNotFoundError:
+        raise InputError(f"{directory} has no {DRAWS}; copy the whole model folder, or fit again.") from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{directory / DRAWS} is damaged ({error}); copy it again, or fit again.") from None
+    if missing := [name for name in NEEDED if name not in tree.children]:
+        raise InputError(f"{directory / DRAWS} has no group {', '.join(missing)}; it is not of this program. Fit again.")
+
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    try:
+        told = record.pop("gate")
+        table = groups.pop("gate").to_dataframe().reset_index(drop=True)
+        gate = ConvergenceGate(table, told["chains"], told["divergent"], tuple(told["complaints"]))
+        feature_map = FeatureMap.from_dataset(groups.pop("feature_map"))
+        texts = None
+        if (directory / TEXTS).exists():
+            texts = tuple(pd.read_parquet(directory / TEXTS)["text"])
+    except (KeyError, TypeError, OSError, ValueError) as error:
+        raise InputError(f"{directory} is incomplete ({error}); copy it again, or fit again.") from None
+    return Posterior(xr.DataTree.from_dict(groups), feature_map, gate, record, texts)
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    path = directory / RECORD
+    if not directory.is_dir():
+        raise InputError(f"There is no model folder {directory}; `make demo` makes one in runs/demo/model.")
+    if not path.exists():
+        raise InputError(f"{directory} is not a model folder: it has no {RECORD}.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = int(record.pop("schema_version"))
+        kind = str(record["kind"])
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        raise InputError(f"{path} is damaged or not of this program; copy it again, or fit again.") from None
+    if found > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {found}, this program reads up to {SCHEMA_VERSION}; install a newer version."
+        )
+    if kind not in KINDS:
+        raise InputError(f"{path} holds a model of kind {kind}; this version knows {', '.join(KINDS)}.")
+    return record
+
+
+def _plain(group: xr.Dataset) -> xr.Dataset:
+    """Without what NetCDF cannot hold: object strings become strings, attributes become JSON strings."""
+    strings = {
+        name: (v.dims, v.values.astype(str)) for name, v in group.variables.items() if v.dtype == object
+    }
+    coords = {name: v for name, v in strings.items() if name in group.coords}
+    data = {name: v for name, v in strings.items() if name not in group.coords}
+    group = group.assign(data).assign_coords(coords)
+    group.attrs = {k: v if isinstance(v, str) else json.dumps(v, default=str) for k, v in group.attrs.items()}
+    return group
+
+
+def _compressed(group: xr.Dataset) -> dict[str, dict[str, Any]]:
+    big = [str(name) for name, v in group.data_vars.items() if np.issubdtype(v.dtype, np.floating) and v.size > 1e4]
+    return {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in big}

@@ -1,0 +1,61 @@
+"""Posterior predictive correctness of unseen queries: the one container that every backend returns."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.irt.response import drawn_items, expected_p_correct, item_distribution, p_correct
+
+BATCH = 128  # queries predicted at once when a long file is predicted piece by piece
+DIMS = ("chain", "draw", "query", "llm")
+
+
+def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+    """Predict the LLMs' scores on queries that were not fitted.
+
+    Both arrays have the dims (chain, draw, query, llm) and the same parameter draws; for graded scores both are E[score].
+
+    * ``p_correct``: ``E[sigmoid(a . theta - b)]`` over the query's own residuals, for each draw of the parameters. Its spread over
+      the draws is epistemic: what more data would shrink.
+    * ``p_correct_conditional``: ``sigmoid(a . theta - b)`` with one draw of the query's residuals for each draw of the parameters,
+      shared by all LLMs. It is the joint distribution over LLMs: for P(best), cascades and replicated accuracy.
+
+    ``familiarity`` (query), in [0, 1], says how much of the embedding's effect the training queries can speak about: 1 where they lie
+    close, 0 where there are none.
+
+    Args:
+        posterior: the fitted model.
+        queries: with ``embedding`` (query, embedding_dim) and ``surface`` (query, surface_feature), as featurize() makes them.
+        rng: of the residuals.
+
+    Raises:
+        InputError: embedding or a surface feature that the model needs is missing.
+    """
+    queries = posterior.feature_map.apply(queries)
+    draws = posterior.draws
+    shape = (draws.sizes["chain"], draws.sizes["draw"], queries.sizes["query"], draws.sizes["llm"])
+    ability = draws["ability"].values.reshape(-1, *draws["ability"].shape[2:])
+    items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
+    return xr.Dataset(
+        {
+            "p_correct": (DIMS, expected_p_correct(ability, items).reshape(shape)),
+            "p_correct_conditional": (DIMS, p_correct(ability, *drawn_items(items, rng)).reshape(shape)),
+            "familiarity": ("query", 1.0 - queries["novelty"].values),
+        },
+        coords={
+            "chain": draws["chain"].values,
+            "draw": draws["draw"].values,
+            "query": queries["query"].values,
+            "llm": posterior.llm,
+        },
+    )
+
+
+def predict_in_batches(
+    posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator, batch: int = BATCH
+) -> Iterator[xr.Dataset]:
+    """The same, a few queries at a time: the arrays of a large benchmark would not fit into memory at once."""
+    for start in range(0, queries.sizes["query"], batch):
+        yield predict(posterior, queries.isel(query=slice(start, start + batch)), rng)
