@@ -111,13 +111,20 @@ class FeatureMap:
 
 
 def fit_feature_map(
-    dataset: xr.Dataset, *, landmarks: int = 256, lengthscale: float = 1.0, seed: int = 0
+    dataset: xr.Dataset,
+    *,
+    landmarks: int = 256,
+    components: int = 128,
+    lengthscale: float = 1.0,
+    seed: int = 0,
 ) -> FeatureMap:
     """Learn the feature map from the queries of a featurized dataset.
 
     Args:
         dataset: with ``embedding`` (query, embedding_dim) and ``surface`` (query, surface_feature).
         landmarks: at most this many k-means centroids, and at most one for every four queries.
+        components: how many of the basis' principal axes are kept. What the others carried counts as novelty, so that predictions
+            stay calibrated; sampling time grows with this number.
         lengthscale: of the kernel.
         seed: of k-means.
 
@@ -130,8 +137,9 @@ def fit_feature_map(
     problems = []
     if dataset.sizes["query"] < 8:
         problems.append(f"A feature map needs at least 8 queries, not {dataset.sizes['query']}; add queries.")
-    if landmarks < 1:
-        problems.append(f"landmarks is {landmarks}; it must be at least 1.")
+    for name, value in (("landmarks", landmarks), ("components", components)):
+        if value < 1:
+            problems.append(f"{name} is {value}; it must be at least 1.")
     if not lengthscale > 0:
         problems.append(f"lengthscale is {lengthscale}; it must be positive.")
     if problems:
@@ -147,7 +155,7 @@ def fit_feature_map(
     kept = values > SMALLEST_EIGENVALUE
     whitening = vectors[:, kept] / np.sqrt(values[kept])
     basis = _kernel(embedding, centres, lengthscale) @ whitening
-    rotation = np.linalg.svd(basis, full_matrices=False)[2].T
+    rotation = np.linalg.svd(basis, full_matrices=False)[2][:components].T
     return FeatureMap(
         tuple(str(name) for name in dataset["surface_feature"].values[varying]),
         surface[:, varying].mean(axis=0),

@@ -79,8 +79,8 @@ def simulate(
         queries: number of questions, at least two per task.
         llms: number of LLMs, 4 to 20.
         traits: number of traits, 1 to 5: "general", then "knowledge", "code", "mathematics", "language".
-        observed: share of answered cells, in (0, 1]. Below 1, cells are missing at random, one LLM misses a
-            whole task on top, and every query keeps at least one answer.
+        observed: share of answered training cells, in (0, 1]. Below 1, cells of training queries are missing
+            at random, one LLM misses a whole task in both splits on top, and every query keeps an answer.
 
     Raises:
         InputError: an argument is out of its range.
@@ -113,7 +113,8 @@ def simulate(
         },
     )
 
-    answered = _draw_answered(questions, llms, observed, rng)
+    split = _draw_splits(questions, rng)
+    answered = _draw_answered(questions, np.array(split) == "train", llms, observed, rng)
     score = np.where(answered, rng.random(p_correct.shape) < p_correct, np.nan)
     verbosity = np.array([llm.verbosity for llm in catalogue])
     log_tokens = (
@@ -138,7 +139,7 @@ def simulate(
             "query": _texts(query_ids),
             "llm": _texts(names),
             "task": ("query", _texts([question.task for question in questions])),
-            "split": ("query", _texts(_draw_splits(questions, rng))),
+            "split": ("query", _texts(split)),
             "text": ("query", _texts([question.text for question in questions])),
             **_llm_coordinates(catalogue),
         },
@@ -254,12 +255,16 @@ def _standardised[T: (np.ndarray, pd.Series)](values: T) -> T:
 
 
 def _draw_answered(
-    questions: list[Question], llms: int, observed: float, rng: np.random.Generator
+    questions: list[Question],
+    train: Bool[np.ndarray, " query"],
+    llms: int,
+    observed: float,
+    rng: np.random.Generator,
 ) -> Bool[np.ndarray, "query llm"]:
-    """Which cells have an answer."""
+    """Which cells have an answer; the test split has all but one LLM's, so that routing can be judged on it."""
     if observed == 1.0:
         return np.ones((len(questions), llms), dtype=bool)
-    answered = rng.random((len(questions), llms)) < observed
+    answered = (rng.random((len(questions), llms)) < observed) | ~train[:, None]
     task = np.array([question.task for question in questions])
     absent = int(rng.integers(llms))
     answered[task == TASKS[int(rng.integers(len(TASKS)))], absent] = False

@@ -41,6 +41,7 @@ def fit(
     *,
     seed: int = 0,
     landmarks: int = 256,
+    components: int = 128,
     lengthscale: float = 1.0,
     keep_draws: int = 1000,
     assume_output_tokens: int | None = None,
@@ -54,8 +55,9 @@ def fit(
         data: a featurized dataset (``score``, ``trials``, ``embedding``, ``surface``); all of it is fitted, so select a split first.
         sampler: settings of NUTS.
         seed: of everything random here: landmarks, starting points, sampler.
-        landmarks: of the feature map; the kernel's number of basis functions.
-        lengthscale: of the feature map's kernel.
+        landmarks: of the feature map, see :func:`fit_feature_map`.
+        components: of the feature map.
+        lengthscale: of the feature map.
         keep_draws: the convergence gate judges all draws; this many, evenly spaced, are kept.
         assume_output_tokens: output tokens an answer, where the data have prices but no counts; see :func:`fit_cost`.
         keep_texts: whether the posterior keeps the queries' texts.
@@ -68,7 +70,9 @@ def fit(
     sampler = sampler or NUTS()
     _check_answers(data)
     cost = fit_cost(data, assume_output_tokens=assume_output_tokens)
-    feature_map = fit_feature_map(data, landmarks=landmarks, lengthscale=lengthscale, seed=seed)
+    feature_map = fit_feature_map(
+        data, landmarks=landmarks, components=components, lengthscale=lengthscale, seed=seed
+    )
     data = feature_map.apply(data)
     starts = starting_points(model, data, sampler.chains, np.random.default_rng(seed))
     sampled = sample_nuts(
