@@ -67,10 +67,10 @@ $(GPU_INSTALLED): $(INSTALLED)
 	@touch $@
 
 constraints: ## write constraints.txt from what .venv holds
-	$(PYTHON) packaging/constraints.py
+	$(PYTHON) scripts/constraints.py
 
 environment: ## write environment.yml (conda) from pyproject.toml
-	$(PYTHON) packaging/environment.py --write
+	$(PYTHON) scripts/environment.py --write
 
 clean: ## remove caches, builds and the demo's output; .venv and other runs stay
 	rm -rf runs/demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

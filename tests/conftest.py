@@ -2,9 +2,16 @@
 
 import os
 import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import xarray as xr
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from bayes_irt_router.inference.posterior import Posterior
 
 # No window is opened, no model hub is asked: both libraries read these when they are first imported.
 os.environ["MPLBACKEND"] = "Agg"
@@ -28,3 +35,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_cache].cleanup()
+
+
+@pytest.fixture(scope="session")
+def bank() -> Callable[..., xr.Dataset]:
+    """Makes small featurized datasets: simulated answers, and clustered unit vectors instead of an encoder's."""
+    from bayes_irt_router.data.simulation import simulate
+    from bayes_irt_router.data.surface import features_named, surface_matrix
+
+    def make(queries: int = 48, llms: int = 6, *, dims: int = 16, seed: int = 0) -> xr.Dataset:
+        rng = np.random.default_rng(seed)
+        data = simulate(rng, queries=max(queries, 32), llms=llms).dataset.isel(query=slice(queries))
+        tasks, task = np.unique(data["task"].values.astype(str), return_inverse=True)
+        vectors = rng.standard_normal((len(tasks), dims))[task] + 0.5 * rng.standard_normal((queries, dims))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        features = features_named(["characters", "words", "digits", "arithmetic_operators", "question_words"])
+        made_by = {"encoder": "clustered vectors", "encoder_revision": "1"}
+        return data.assign_coords(surface_feature=[feature.name for feature in features]).assign(
+            embedding=(("query", "embedding_dim"), vectors.astype(np.float32), made_by),
+            surface=(("query", "surface_feature"), surface_matrix(data["text"].values.tolist(), features)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
+    """A fit of 48 queries x 6 LLMs: far too short to converge, long enough to have everything that a fit has."""
+    from bayes_irt_router.inference.fitting import fit
+    from bayes_irt_router.inference.nuts import NUTS
+    from bayes_irt_router.irt.mirt import MIRT
+
+    sampler = NUTS(draws=100, tune=100, chains=4, max_tree_depth=5)
+    return fit(MIRT(traits=2), bank(), sampler, seed=1, keep_texts=True, progress=False)

@@ -29,15 +29,15 @@ DIRECT = [
 
 
 def run_environment(*arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    script = root / "packaging" / "environment.py"
+    script = root / "scripts" / "environment.py"
     return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A copy of the three files that the script reads or writes."""
-    (tmp_path / "packaging").mkdir()
-    for name in ("pyproject.toml", "environment.yml", "packaging/environment.py", "packaging/project.py"):
+    (tmp_path / "scripts").mkdir()
+    for name in ("pyproject.toml", "environment.yml", "scripts/environment.py", "scripts/project.py"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     return tmp_path
 

@@ -106,7 +106,8 @@ class MIRT:
         priors, traits = self.priors, self.traits
         surface = data["feature_group"].values == "surface"
         features = data["features"].values
-        axes = np.linalg.svd(features[:, surface], full_matrices=False)[2].T  # principal axes of the surface features
+        # Principal axes of the surface features: all of them, also where there are fewer queries than features.
+        axes = np.linalg.eigh(features[:, surface].T @ features[:, surface])[1][:, ::-1]
         rotated = _constant(np.hstack([features[:, surface] @ axes, features[:, ~surface]]))
         axes = _constant(axes)
         novelty = _constant(data["novelty"].values)

@@ -35,7 +35,7 @@ def _jittered(
     kinds = min(traits, 2)
 
     def noise(*shape: int) -> np.ndarray:
-        return SPREAD * rng.standard_normal(shape)
+        return np.asarray(SPREAD * rng.standard_normal(shape))
 
     coordinates = crude.contrasts.T @ crude.ability
     coordinates = coordinates + noise(*coordinates.shape)

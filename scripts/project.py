@@ -1,7 +1,4 @@
-"""What pyproject.toml asks for, as parsed requirements: the ground of the scripts beside this file.
-
-`packaging` below is the installed library; this folder holds scripts, not a package of that name.
-"""
+"""What pyproject.toml asks for, as parsed requirements: the ground of the scripts beside this file."""
 
 import tomllib
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Generate environment.yml (conda-forge) from pyproject.toml, or check that the two agree.
 
-python packaging/environment.py --write
-python packaging/environment.py --check
+python scripts/environment.py --write
+python scripts/environment.py --check
 """
 
 import argparse
