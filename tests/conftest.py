@@ -39,7 +39,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def bank() -> Callable[..., xr.Dataset]:
-    """Makes small featurized datasets: simulated answers, and clustered unit vectors instead of an encoder's."""
+    """Makes small featurized datasets: simulated answers, clustered unit vectors instead of an encoder."""
     from bayes_irt_router.data.simulation import simulate
     from bayes_irt_router.data.surface import features_named, surface_matrix
 
@@ -61,7 +61,7 @@ def bank() -> Callable[..., xr.Dataset]:
 
 @pytest.fixture(scope="session")
 def small_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
-    """A fit of 48 queries x 6 LLMs: far too short to converge, long enough to have everything that a fit has."""
+    """A fit of 48 queries x 6 LLMs: much too short to converge, but it has all that a fit has."""
     from bayes_irt_router.inference.fitting import fit
     from bayes_irt_router.inference.nuts import NUTS
     from bayes_irt_router.irt.mirt import MIRT

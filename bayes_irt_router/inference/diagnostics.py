@@ -90,13 +90,7 @@ def convergence_gate(sampled: Sampled, data: xr.Dataset, seed: int = 0) -> Conve
         seed: of the choice of cells, pairs and queries.
     """
     draws = sampled.posterior
-    rng = np.random.default_rng(seed)
-    quantities = {**_cells(draws, data, rng), **_means_and_pairs(draws, rng)}
-    for name in SCALARS:
-        if name in draws:
-            values = _by_chain(draws[name].values, draws)
-            labels = [name] if values.shape[2] == 1 else [f"{name}[{k}]" for k in range(values.shape[2])]
-            quantities[name] = (labels, values)
+    quantities = invariant_quantities(draws, data, np.random.default_rng(seed))
     log_density = "lp" if "lp" in sampled.sample_stats else "logp"
     quantities["log density"] = (["log density"], sampled.sample_stats[log_density].values[:, :, None])
 
@@ -104,6 +98,30 @@ def convergence_gate(sampled: Sampled, data: xr.Dataset, seed: int = 0) -> Conve
     divergent = float(sampled.sample_stats["diverging"].mean())
     chains = draws.sizes["chain"]
     return ConvergenceGate(table, chains, divergent, _complaints(table, chains, divergent))
+
+
+def invariant_quantities(
+    draws: xr.Dataset, data: xr.Dataset, rng: np.random.Generator, *, cells: int = CELLS, pairs: int = PAIRS
+) -> dict[str, tuple[list[str], np.ndarray]]:
+    """What draws say that does not depend on the traits' coordinates, as :func:`convergence_gate` lists it.
+
+    Args:
+        draws: the posterior, dims (chain, draw, ...).
+        data: what was fitted, with ``features`` and ``novelty``.
+        rng: of the choice of cells, pairs and queries; the same state gives the same choice.
+        cells: number of cells.
+        pairs: number of entries of ``A Cov(theta) A'``.
+
+    Returns:
+        For every sort of quantity the names, and the values (chain, draw, name).
+    """
+    quantities = {**_cells(draws, data, cells, rng), **_means_and_pairs(draws, pairs, rng)}
+    for name in SCALARS:
+        if name in draws:
+            values = _by_chain(draws[name].values, draws)
+            labels = [name] if values.shape[2] == 1 else [f"{name}[{k}]" for k in range(values.shape[2])]
+            quantities[name] = (labels, values)
+    return quantities
 
 
 def _complaints(table: pd.DataFrame, chains: int, divergent: float) -> tuple[str, ...]:
@@ -155,11 +173,11 @@ def _by_chain(values: np.ndarray, draws: xr.Dataset) -> np.ndarray:
 
 
 def _cells(
-    draws: xr.Dataset, data: xr.Dataset, rng: np.random.Generator
+    draws: xr.Dataset, data: xr.Dataset, cells: int, rng: np.random.Generator
 ) -> dict[str, tuple[list[str], np.ndarray]]:
     """Half the cells with the fitted queries' own parameters, half as if their queries were unseen."""
     ability = _flat(draws["ability"])
-    query, llm = stratified_cells(data["task"].values, data["trials"].values > 0, CELLS, rng)
+    query, llm = stratified_cells(data["task"].values, data["trials"].values > 0, cells, rng)
     names = np.array([f"{data['query'].values[i]} x {data['llm'].values[j]}" for i, j in zip(query, llm, strict=True)])
     own = np.arange(len(query)) % 4 < 2  # answered and unanswered cells alternate; each kind goes both ways
 
@@ -200,7 +218,7 @@ def stratified_cells(
 
 
 def _means_and_pairs(
-    draws: xr.Dataset, rng: np.random.Generator
+    draws: xr.Dataset, pairs: int, rng: np.random.Generator
 ) -> dict[str, tuple[list[str], np.ndarray]]:
     """Each LLM's mean p_correct over fitted queries, and entries of A Cov(theta) A'."""
     ability = _flat(draws["ability"])
@@ -216,12 +234,12 @@ def _means_and_pairs(
             for block in np.array_split(np.arange(len(ability)), max(1, len(ability) // 200))
         ]
     )
-    first, second = rng.integers(queries, size=(2, PAIRS))
+    first, second = rng.integers(queries, size=(2, pairs))
     covariance = np.einsum("sjd,sje->sde", ability, ability) / ability.shape[1]
     a, b = _flat(draws["discrimination"][:, :, first]), _flat(draws["discrimination"][:, :, second])
     entries = np.einsum("spd,sde,spe->sp", a, covariance, b)
-    pairs = [f"{draws['query'].values[i]} x {draws['query'].values[k]}" for i, k in zip(first, second, strict=True)]
+    names = [f"{draws['query'].values[i]} x {draws['query'].values[k]}" for i, k in zip(first, second, strict=True)]
     return {
         "LLM mean": ([str(name) for name in draws["llm"].values], _by_chain(means, draws)),
-        "A Cov(theta) A'": (pairs, _by_chain(entries, draws)),
+        "A Cov(theta) A'": (names, _by_chain(entries, draws)),
     }

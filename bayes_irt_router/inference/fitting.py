@@ -68,6 +68,7 @@ def fit(
             without output tokens.
     """
     sampler = sampler or NUTS()
+    model.check(data)
     _check_answers(data)
     cost = fit_cost(data, assume_output_tokens=assume_output_tokens)
     feature_map = fit_feature_map(

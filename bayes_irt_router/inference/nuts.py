@@ -15,8 +15,6 @@ from bayes_irt_router.errors import InputError
 if TYPE_CHECKING:
     import pymc as pm
 
-MOST_LEAPFROG_STEPS = 2**10
-
 
 @dataclass(frozen=True)
 class NUTS:
@@ -106,7 +104,7 @@ def sample_nuts(
 
     single = sampler.backend == "numpyro"
     started = time.perf_counter()
-    with _precision("float32" if single else "float64"), warnings.catch_warnings():
+    with precision("float32" if single else "float64"), warnings.catch_warnings():
         if single:
             # PyMC asks JAX for integer seeds in double precision, gets single, and JAX says so on every call.
             warnings.filterwarnings("ignore", message="Explicitly requested dtype", category=UserWarning)
@@ -144,7 +142,7 @@ def sample_nuts(
 
 
 @contextmanager
-def _precision(floatX: str) -> Iterator[None]:
+def precision(floatX: str) -> Iterator[None]:
     """PyTensor and JAX in one precision, for the time of a fit."""
     import jax
     import pytensor

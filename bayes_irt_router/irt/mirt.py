@@ -79,6 +79,18 @@ class MIRT:
         priors = MIRTPriors(**saved["priors"])
         return cls(saved["traits"], priors, tuple(saved["covariates"]), saved["families"])
 
+    def check(self, data: xr.Dataset) -> None:
+        """Whether the data have LLMs enough for so many traits.
+
+        Raises:
+            InputError: fewer LLMs than traits + 2.
+        """
+        if data.sizes["llm"] < self.traits + 2:
+            raise InputError(
+                f"{self.traits} traits need at least {self.traits + 2} LLMs, the data have {data.sizes['llm']}; "
+                "use fewer traits or more LLMs."
+            )
+
     def build(self, data: xr.Dataset, contrasts: np.ndarray | None = None) -> "pm.Model":
         """The PyMC model of a dataset, in the precision that ``pytensor.config.floatX`` says.
 
@@ -98,11 +110,7 @@ class MIRT:
         import pymc as pm  # costs seconds; routing never comes here
         import pytensor.tensor as pt
 
-        if data.sizes["llm"] < self.traits + 2:
-            raise InputError(
-                f"{self.traits} traits need at least {self.traits + 2} LLMs, the data have {data.sizes['llm']};"
-                f" use fewer traits or more LLMs."
-            )
+        self.check(data)
         priors, traits = self.priors, self.traits
         surface = data["feature_group"].values == "surface"
         features = data["features"].values
@@ -204,9 +212,10 @@ class MIRT:
         import pytensor.tensor as pt
 
         size, specific = contrasts.shape[1], self.traits - 1
+        basis = pm.Data("contrasts", _constant(contrasts))  # by name, so that one compiled model serves many data sets
         general = pm.Normal("ability_general", 0.0, 1.0, shape=size)
         if not specific:
-            return (_constant(contrasts) @ general)[None, :]
+            return (basis @ general)[None, :]
         lengths = [size - 1 - k for k in range(specific)]  # of what is free below the diagonal
         ends = np.cumsum(lengths)
         free = pm.Normal("ability_specific", 0.0, 1.0, shape=int(ends[-1]))
@@ -216,7 +225,7 @@ class MIRT:
             pt.concatenate([pt.zeros(k), anchor[k : k + 1], free[end - length : end]])
             for k, (length, end) in enumerate(zip(lengths, ends, strict=True))
         ]
-        return pt.stack([general, *columns]) @ _constant(contrasts).T
+        return pt.stack([general, *columns]) @ basis.T
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
         """Binomial for right/wrong queries, beta for graded ones; dense, with 0 trials where an answer is missing.

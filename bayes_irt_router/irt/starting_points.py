@@ -5,7 +5,7 @@ import xarray as xr
 
 from bayes_irt_router.irt.crude_estimates import CrudeEstimates, crude_estimates
 from bayes_irt_router.irt.llm_covariates import family_index
-from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.mirt import MIRT, graded_queries
 
 SPREAD = 0.2  # SD of the jitter: on logits for difficulty, on the log for scales, in SDs for ability
 
@@ -62,4 +62,6 @@ def _jittered(
     if model.families:
         point["family_sd"] = 0.3 * np.exp(noise())
         point["family_effect"] = noise(traits, len(family_index(data)[0]))
+    if graded_queries(data).any():
+        point["score_precision"] = model.priors.score_precision * np.exp(noise())
     return {name: np.asarray(value, dtype=np.float32) for name, value in point.items()}

@@ -1,0 +1,88 @@
+"""What people type: `birt`.
+
+Nothing heavy is imported here, nor in the modules of this folder outside their functions: help comes at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from bayes_irt_router.cli.border import Border, examples
+from bayes_irt_router.cli.demo import demo
+from bayes_irt_router.cli.evaluate import evaluate
+from bayes_irt_router.cli.fit import fit
+from bayes_irt_router.cli.info import info
+from bayes_irt_router.cli.route import route
+from bayes_irt_router.cli.simulate import simulate
+
+app = typer.Typer(
+    name="birt",
+    cls=Border,
+    help="Route each prompt to the right LLM with a Bayesian item response model that knows how sure it is.",
+    epilog=examples(
+        "birt demo --output runs/demo",
+        "birt fit --data DIR --split train --output MODEL",
+        'birt route "What is 17 * 23?" --model MODEL',
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"birt {version('bayes_irt_router')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _birt(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(
+    help="Simulate, fit, check, evaluate and route: the main job on made-up data, in about two minutes.",
+    epilog=examples("birt demo --output runs/demo"),
+)(demo)
+app.command(
+    help="Write a benchmark of templated questions answered by simulated LLMs, and the truth behind it.",
+    epilog=examples("birt simulate --output runs/bench --queries 600 --llms 20 --seed 0"),
+)(simulate)
+app.command(
+    help="Sample the posterior of a model given responses, judge the draws, and save the model.",
+    epilog=examples(
+        "birt fit --data DIR --split train --output MODEL",
+        "birt fit --responses r.csv --queries q.csv --llms l.csv --traits 2 --prior difficulty_residual=1 --output MODEL",
+    ),
+)(fit)
+app.command(
+    help="Choose an LLM for each prompt, and say why.",
+    epilog=examples(
+        'birt route "What is 17 * 23?" "Who wrote Faust?" --model MODEL --alpha 0.5',
+        "birt route --input prompts.jsonl --model MODEL --json",
+        "cat prompts.txt | birt route --input - --model MODEL --output routes.json",
+    ),
+)(route)
+app.command(
+    help="Score a model on queries it has not seen: prediction, calibration, and routing against simple choices.",
+    epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
+)(evaluate)
+app.command(
+    help="Tell what a model is: data, LLMs, priors, convergence, costs, versions.",
+    epilog=examples("birt info --model MODEL"),
+)(info)
+
+
+def main() -> None:
+    """Run `birt`."""
+    app(prog_name="birt")

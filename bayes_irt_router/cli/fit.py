@@ -1,0 +1,273 @@
+"""`birt fit`: from responses to a saved, judged posterior."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bayes_irt_router.cli.border import print_json, tell, terminal
+from bayes_irt_router.cli.options import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    SAMPLING,
+    TEXTS,
+    AssumedTokens,
+    CacheFolder,
+    EncoderName,
+    Json,
+    Seed,
+)
+from bayes_irt_router.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_irt_router.inference.nuts import NUTS
+    from bayes_irt_router.inference.posterior import Posterior
+    from bayes_irt_router.irt.mirt import MIRT
+
+
+def fit(
+    output: Annotated[
+        Path,
+        typer.Option("--output", metavar="DIR", help="Folder of the model to write.", rich_help_panel=OUTPUT),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="Folder with responses, queries and llms.", rich_help_panel=DATA
+        ),
+    ] = None,
+    responses: Annotated[
+        Path | None,
+        typer.Option(
+            "--responses", metavar="FILE", help="Responses, instead of --data.", rich_help_panel=DATA
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option("--queries", metavar="FILE", help="Queries, with --responses.", rich_help_panel=DATA),
+    ] = None,
+    llms: Annotated[
+        Path | None,
+        typer.Option(
+            "--llms", metavar="FILE", help="LLMs and prices, with --responses.", rich_help_panel=DATA
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="NAME", help="Fit this split (default: everything).", rich_help_panel=DATA
+        ),
+    ] = None,
+    assume_output_tokens: AssumedTokens = None,
+    kind: Annotated[
+        Literal["mirt"], typer.Option("--kind", help="Sort of model.", rich_help_panel=MODEL)
+    ] = "mirt",
+    traits: Annotated[
+        int,
+        typer.Option("--traits", metavar="D", help="Dimensions of ability, 1 to 8.", rich_help_panel=MODEL),
+    ] = 3,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prior",
+            metavar="NAME=VALUE",
+            help="Change a prior scale; may be repeated.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--covariate",
+            metavar="NAME",
+            help="Regress ability on release_date, log_parameters or log_price; may be repeated.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    families: Annotated[
+        bool, typer.Option("--families", help="LLMs of one family share an effect.", rich_help_panel=MODEL)
+    ] = False,
+    landmarks: Annotated[
+        int,
+        typer.Option("--landmarks", metavar="N", help="Landmarks of the feature map.", rich_help_panel=MODEL),
+    ] = 256,
+    draws: Annotated[
+        int, typer.Option("--draws", metavar="N", help="Draws of each chain.", rich_help_panel=SAMPLING)
+    ] = 1000,
+    tune: Annotated[
+        int,
+        typer.Option("--tune", metavar="N", help="Warm-up draws of each chain.", rich_help_panel=SAMPLING),
+    ] = 500,
+    chains: Annotated[
+        int,
+        typer.Option("--chains", metavar="C", help="Chains; the gate asks for 4.", rich_help_panel=SAMPLING),
+    ] = 4,
+    seed: Seed = 0,
+    sampler: Annotated[
+        Literal["numpyro", "nutpie"],
+        typer.Option("--sampler", help="NUTS of which library.", rich_help_panel=SAMPLING),
+    ] = "numpyro",
+    encoder: EncoderName = None,
+    cache_dir: CacheFolder = None,
+    keep_texts: Annotated[
+        bool,
+        typer.Option(
+            "--keep-texts", help="Keep the queries' texts in the model folder.", rich_help_panel=TEXTS
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """`birt fit`."""
+    _check_sources(data, responses, queries, llms)
+    model, settings = _settings(traits, prior or [], covariate or [], families, draws, tune, chains, sampler)
+
+    from bayes_irt_router.data.canonical import read_dataset, select_split
+    from bayes_irt_router.data.encoder import Encoder
+    from bayes_irt_router.data.featurize import featurize
+    from bayes_irt_router.data.rehearsal import rehearse_directory
+    from bayes_irt_router.inference.fitting import fit as sample
+    from bayes_irt_router.inference.storage import RECORD
+
+    rehearse_directory(output, replaces=RECORD)  # now rather than after ten minutes of sampling
+    dataset = read_dataset(data, responses=responses, queries=queries, llms=llms)
+    if split is not None:
+        dataset = select_split(dataset, split)
+    dataset = featurize(dataset, Encoder(encoder) if encoder else Encoder(), cache_dir)
+    posterior = sample(
+        model,
+        dataset,
+        settings,
+        seed=seed,
+        landmarks=landmarks,
+        assume_output_tokens=assume_output_tokens,
+        keep_texts=keep_texts,
+    )
+    _save(posterior, output)
+    _report(posterior, output, json)
+
+
+def parse_priors(assignments: Sequence[str]) -> dict[str, float]:
+    """Prior scales from `name=value`; the last of equals counts.
+
+    Raises:
+        InputError: not of this form, an unknown name, or not a number; every problem is listed.
+
+    >>> parse_priors(["family=1", "difficulty_mean=0.5"])
+    {'family': 1.0, 'difficulty_mean': 0.5}
+    """
+    from dataclasses import fields
+
+    from bayes_irt_router.irt.priors import MIRTPriors
+
+    known = [field.name for field in fields(MIRTPriors)]
+    values: dict[str, float] = {}
+    problems = []
+    for assignment in assignments:
+        name, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals:
+            problems.append(
+                f"--prior {assignment} is not of the form NAME=VALUE; write, for instance, {known[0]}=1.5."
+            )
+            continue
+        if name not in known:
+            problems.append(f"There is no prior {name!r}; the names are {', '.join(known)}.")
+        try:
+            values[name] = float(text)
+        except ValueError:
+            problems.append(
+                f"The prior {name} is {text!r}, which is not a number; write, for instance, {name}=1.5."
+            )
+    if problems:
+        raise InputError(problems)
+    return values
+
+
+def _check_sources(
+    data: Path | None, responses: Path | None, queries: Path | None, llms: Path | None
+) -> None:
+    """Data come from a folder or from files, not from both."""
+    files = {"--responses": responses, "--queries": queries, "--llms": llms}
+    given = [name for name, path in files.items() if path is not None]
+    if data is not None and given:
+        raise InputError(
+            f"Both --data and {', '.join(given)} are given; name the folder or the files, not both."
+        )
+    if data is None and (responses is None or queries is None):
+        raise InputError(
+            "No data are named: add --data DIR, a folder with responses, queries and llms, or --responses FILE "
+            "--queries FILE --llms FILE."
+        )
+
+
+def _settings(
+    traits: int,
+    prior: Sequence[str],
+    covariate: Sequence[str],
+    families: bool,
+    draws: int,
+    tune: int,
+    chains: int,
+    sampler: Literal["numpyro", "nutpie"],
+) -> "tuple[MIRT, NUTS]":
+    """The model and the sampler's settings; what is wrong with either is told together."""
+    from bayes_irt_router.inference.nuts import NUTS
+    from bayes_irt_router.irt.mirt import MIRT
+    from bayes_irt_router.irt.priors import MIRTPriors
+
+    problems: list[str] = []
+    priors, model, settings = MIRTPriors(), None, None
+    try:
+        priors = MIRTPriors(**parse_priors(prior))
+    except InputError as error:
+        problems += error.problems
+    try:
+        model = MIRT(traits, priors, tuple(dict.fromkeys(covariate)), families)
+    except InputError as error:
+        problems += error.problems
+    try:
+        settings = NUTS(draws=draws, tune=tune, chains=chains, backend=sampler)
+    except InputError as error:
+        problems += error.problems
+    if problems or model is None or settings is None:
+        raise InputError(problems)
+    return model, settings
+
+
+def _save(posterior: "Posterior", output: Path) -> None:
+    from bayes_irt_router.inference.storage import save
+
+    try:
+        save(posterior, output)
+    except (InputError, OSError) as error:
+        raise InputError(
+            f"The model was fitted, but it could not be saved in {output} ({error}); make room there, or choose another "
+            "folder, and fit again."
+        ) from error
+
+
+def _report(posterior: "Posterior", output: Path, json: bool) -> None:
+    from bayes_irt_router.report.json_text import json_text
+    from bayes_irt_router.report.model_summary import model_json
+    from bayes_irt_router.report.tables import gate_table
+
+    if not posterior.gate.passed:
+        tell(
+            "warning",
+            f"{posterior.gate.verdict} The model is saved, and marked; sample more with --tune and --draws.",
+        )
+    if json:
+        print_json(json_text(model_json(posterior)), None, shown=True)
+        return
+    console = terminal()
+    record = posterior.record
+    console.print(gate_table(posterior.gate), "")
+    for note in record["cost"]["notes"]:
+        console.print(f"Cost: {note}", markup=False)
+    console.print(
+        f"Fitted {record['data']['responses']:,} responses in {record['seconds']:,.0f} s ({record['device']}); "
+        f"the model is in {output}.\nNext: birt info --model {output}",
+        markup=False,
+        soft_wrap=True,
+    )

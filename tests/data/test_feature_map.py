@@ -1,0 +1,189 @@
+from functools import cache
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayes_irt_router.data.feature_map import SURFACE_LIMIT, FeatureMap, fit_feature_map
+from bayes_irt_router.errors import InputError
+
+DIMS = 24
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def featurized(embedding, surface):
+    names = [f"surface_{k}" for k in range(surface.shape[1])]
+    return xr.Dataset(
+        {
+            "embedding": (("query", "embedding_dim"), embedding.astype(np.float32)),
+            "surface": (("query", "surface_feature"), surface),
+        },
+        coords={"query": [f"q{i}" for i in range(len(embedding))], "surface_feature": names},
+    )
+
+
+def clustered(queries=120, clusters=6, seed=0):
+    """Queries that lie in narrow clusters, as prompts of a few tasks do, with three surface features."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((clusters, DIMS))
+    embedding = centres[np.arange(queries) % clusters] + 0.2 * rng.standard_normal((queries, DIMS))
+    return featurized(unit(embedding), rng.normal([5.0, -1.0, 0.0], [2.0, 0.1, 1.0], (queries, 3)))
+
+
+def exact_kernel(a, b, lengthscale):
+    """The squared exponential, entry by entry."""
+    return np.array([[np.exp(-np.sum((x - y) ** 2) / (2 * lengthscale**2)) for y in b] for x in a])
+
+
+def kernel_part(feature_map, embedding):
+    surface = np.tile(feature_map.surface_mean, (len(embedding), 1))
+    features, novelty = feature_map.transform(embedding, surface)
+    return features[:, len(feature_map.surface_names) :], novelty
+
+
+@pytest.mark.parametrize("lengthscale", [0.7, 1.0, 1.5])
+def test_basis_gives_the_exact_kernel_at_the_landmarks(lengthscale):
+    feature_map = fit_feature_map(clustered(), lengthscale=lengthscale, landmarks=20)
+    phi, novelty = kernel_part(feature_map, feature_map.landmarks)
+    exact = exact_kernel(feature_map.landmarks, feature_map.landmarks, lengthscale)
+    np.testing.assert_allclose(phi @ phi.T, exact, atol=1e-4)
+    np.testing.assert_allclose(novelty, 0.0, atol=1e-4)
+
+
+def test_basis_approximates_the_kernel_between_training_queries():
+    data = clustered()
+    phi, _ = kernel_part(fit_feature_map(data), data["embedding"].values)
+    exact = exact_kernel(data["embedding"].values, data["embedding"].values, 1.0)
+    assert np.abs(phi @ phi.T - exact).max() < 0.25
+    assert np.sqrt(np.mean((phi @ phi.T - exact) ** 2)) < 0.03
+
+
+@cache
+def small_map(components):
+    return fit_feature_map(clustered(queries=40), components=components)
+
+
+@settings(deadline=None)  # the first use of each map fits it
+@given(st.integers(0, 10**6), st.sampled_from([1, 4, 128]))
+def test_the_basis_never_holds_more_than_the_prior_variance(seed, components):
+    feature_map = small_map(components)
+    embedding = unit(np.random.default_rng(seed).standard_normal((5, DIMS)))
+    phi, novelty = kernel_part(feature_map, embedding)
+    held = (phi**2).sum(axis=1)
+    assert (held <= 1 + 1e-5).all()
+    assert ((novelty >= 0) & (novelty <= 1)).all()
+    np.testing.assert_allclose(held + novelty, 1.0, atol=1e-5)
+
+
+def test_novelty_is_small_in_training_larger_for_its_like_and_largest_far_away():
+    data, new = clustered(), clustered(seed=0, queries=240).isel(query=slice(120, None))
+    feature_map = fit_feature_map(data)
+    inside = feature_map.apply(data)["novelty"].values
+    alike = feature_map.apply(new)["novelty"].values
+    far = kernel_part(feature_map, unit(np.random.default_rng(9).standard_normal((100, DIMS))))[1]
+    beyond = kernel_part(feature_map, np.full((1, DIMS), 100.0))[1]
+    assert inside.mean() < 0.2
+    assert far.min() > inside.max()
+    assert inside.mean() < alike.mean() < far.mean()
+    assert beyond == 1.0
+
+
+def test_fewer_components_mean_more_novelty_and_the_same_axes():
+    data = clustered()
+    full, part = fit_feature_map(data), fit_feature_map(data, components=3)
+    assert len(part.feature_names) == 3 + 3
+    (phi, novelty), (phi_part, novelty_part) = (
+        kernel_part(m, data["embedding"].values) for m in (full, part)
+    )
+    np.testing.assert_allclose(phi_part, phi[:, :3], atol=1e-6)
+    assert (novelty_part >= novelty - 1e-6).all()
+    # The first axes are the ones along which the training queries differ most.
+    assert (np.diff((phi**2).sum(axis=0)) <= 1e-4).all()
+
+
+def test_surface_features_are_standardised_and_clipped():
+    data = clustered()
+    feature_map = fit_feature_map(data)
+    features = feature_map.apply(data)["features"].values[:, :3]
+    np.testing.assert_allclose(features.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(features.std(axis=0), 1.0, atol=1e-5)
+    extreme = np.array([[1e9, -1e9, 0.0]])
+    clipped = feature_map.transform(data["embedding"].values[:1], extreme)[0][0, :3]
+    assert clipped[:2].tolist() == [SURFACE_LIMIT, -SURFACE_LIMIT]
+    assert np.abs(clipped[2]) < 1
+
+
+def test_constant_surface_features_are_dropped():
+    data = clustered()
+    data["surface"][:, 1] = 7.0
+    feature_map = fit_feature_map(data)
+    assert feature_map.surface_names == ("surface_0", "surface_2")
+    applied = feature_map.apply(data)
+    assert applied["feature"].values[:3].tolist() == ["surface_0", "surface_2", "kernel_0"]
+    assert applied["feature_group"].values[:3].tolist() == ["surface", "surface", "kernel"]
+    data["surface"][:] = 0.0
+    assert fit_feature_map(data).apply(data)["feature_group"].values.tolist()[0] == "kernel"
+
+
+def test_columns_are_found_by_name():
+    data = clustered()
+    feature_map = fit_feature_map(data)
+    turned = data.isel(surface_feature=[2, 0, 1])
+    xr.testing.assert_equal(feature_map.apply(turned)["features"], feature_map.apply(data)["features"])
+
+
+def test_a_row_does_not_depend_on_the_other_rows():
+    data = clustered()
+    feature_map = fit_feature_map(data)
+    whole = feature_map.apply(data)
+    for i in (0, 77):
+        one = feature_map.apply(data.isel(query=[i]))
+        np.testing.assert_allclose(one["features"].values[0], whole["features"].values[i], atol=1e-6)
+
+
+def test_same_seed_same_map():
+    data = clustered()
+    first, second, other = (fit_feature_map(data, landmarks=10, seed=seed) for seed in (3, 3, 4))
+    xr.testing.assert_identical(first.to_dataset(), second.to_dataset())
+    assert not np.array_equal(first.landmarks, other.landmarks)
+
+
+def test_repeated_prompts_are_no_obstacle():
+    data = clustered(queries=10).isel(query=np.repeat(np.arange(10), 20))
+    feature_map = fit_feature_map(data)
+    assert len(feature_map.landmarks) <= 10
+    assert np.isfinite(feature_map.apply(data)["features"].values).all()
+
+
+def test_dataset_round_trip():
+    feature_map = fit_feature_map(clustered(), lengthscale=1.3)
+    again = FeatureMap.from_dataset(feature_map.to_dataset())
+    xr.testing.assert_identical(again.to_dataset(), feature_map.to_dataset())
+    data = clustered(seed=1)
+    xr.testing.assert_identical(again.apply(data), feature_map.apply(data))
+    assert again.feature_names == feature_map.feature_names
+
+
+def test_a_dataset_without_embedding_or_surface_is_refused():
+    data, feature_map = clustered(), fit_feature_map(clustered())
+    bare = data.drop_vars(["embedding", "surface"])
+    for use in (fit_feature_map, feature_map.apply):
+        with pytest.raises(InputError, match="no embedding and no surface; call featurize"):
+            use(bare)
+    with pytest.raises(InputError, match="needs the surface features surface_0, surface_2"):
+        feature_map.apply(data.isel(surface_feature=[1]))
+
+
+def test_all_wrong_settings_are_told_at_once():
+    with pytest.raises(InputError) as caught:
+        fit_feature_map(clustered(queries=7), landmarks=0, components=-1, lengthscale=0.0)
+    problems = caught.value.problems
+    assert len(problems) == 4
+    assert "at least 8 queries, not 7" in problems[0]
+    for name, problem in zip(("landmarks", "components", "lengthscale"), problems[1:], strict=True):
+        assert problem.startswith(name)

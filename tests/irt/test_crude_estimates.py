@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayes_irt_router.irt.crude_estimates import crude_estimates
+
+
+def answers(queries, llms, seed, observed=0.8):
+    rng = np.random.default_rng(seed)
+    trials = (rng.random((queries, llms)) < observed).astype(np.int64)
+    score = np.where(trials > 0, rng.integers(0, 2, trials.shape), np.nan)
+    return xr.Dataset({"score": (("query", "llm"), score), "trials": (("query", "llm"), trials)})
+
+
+@st.composite
+def banks(draw):
+    llms = draw(st.integers(4, 12))
+    data = answers(draw(st.integers(15, 60)), llms, draw(st.integers(0, 10**6)))
+    return data, draw(st.integers(1, min(8, llms - 2)))
+
+
+@given(banks())
+def test_abilities_have_mean_0_sd_1_and_no_correlation(bank):
+    data, traits = bank
+    ability = crude_estimates(data, traits).ability
+    llms = data.sizes["llm"]
+    assert ability.shape == (llms, traits)
+    np.testing.assert_allclose(ability.mean(axis=0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(ability.T @ ability / llms, np.eye(traits), atol=1e-9)
+
+
+@given(banks())
+def test_contrasts_are_an_orthonormal_basis_that_begins_with_the_specific_abilities(bank):
+    data, traits = bank
+    crude = crude_estimates(data, traits)
+    contrasts, llms = crude.contrasts, data.sizes["llm"]
+    assert contrasts.shape == (llms, llms - 1)
+    np.testing.assert_allclose(contrasts.T @ contrasts, np.eye(llms - 1), atol=1e-9)
+    np.testing.assert_allclose(contrasts.sum(axis=0), 0.0, atol=1e-9)
+    specific = crude.ability[:, 1:] / np.sqrt(llms)
+    np.testing.assert_allclose(contrasts[:, : traits - 1], specific, atol=1e-9)
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_contrasts_are_a_basis_even_if_the_answers_tell_nothing(score):
+    data = answers(20, 6, 0, observed=1.0)
+    data["score"][:] = score
+    contrasts = crude_estimates(data, 3).contrasts
+    np.testing.assert_allclose(contrasts.T @ contrasts, np.eye(5), atol=1e-9)
+    np.testing.assert_allclose(contrasts.sum(axis=0), 0.0, atol=1e-9)
+
+
+def test_difficulty_falls_with_the_share_of_right_answers():
+    score = np.tril(np.ones((6, 5)), -1)  # query i is answered by the first i LLMs
+    data = xr.Dataset(
+        {"score": (("query", "llm"), score), "trials": (("query", "llm"), np.ones((6, 5), int))}
+    )
+    difficulty = crude_estimates(data, 1).difficulty
+    assert np.isfinite(difficulty).all()
+    assert (np.diff(difficulty) < 0).all()
+    assert difficulty[0] == pytest.approx(-difficulty[-1])
+
+
+def test_the_general_ability_orders_llms_as_accuracy_does():
+    rng = np.random.default_rng(1)
+    score = (rng.random((400, 5)) < np.array([0.9, 0.2, 0.5, 0.7, 0.35])).astype(float)
+    data = xr.Dataset(
+        {"score": (("query", "llm"), score), "trials": (("query", "llm"), np.ones((400, 5), int))}
+    )
+    general = crude_estimates(data, 2).ability[:, 0]
+    assert np.argsort(general).tolist() == np.argsort(score.mean(axis=0)).tolist()

@@ -1,0 +1,369 @@
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.linalg import qr
+from scipy.special import expit, gammaln
+from scipy.stats import norm
+
+from bayes_irt_router.data.feature_map import fit_feature_map
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
+from bayes_irt_router.irt.mirt import GRADED_MARGIN, MIRT, graded_queries, trait_names
+from bayes_irt_router.irt.priors import MIRTPriors
+
+ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
+QUICK = "FAST_COMPILE"  # Python instead of machine code: compiling would take longer than all evaluations
+
+VARIANTS = {
+    "one trait": MIRT(traits=1),
+    "two traits": MIRT(traits=2),
+    "four traits": MIRT(traits=4, priors=MIRTPriors(difficulty_mean=1.0, difficulty_kernel=0.7)),
+    "covariates": MIRT(traits=3, covariates=COVARIATES),
+    "families": MIRT(traits=2, families=True),
+    "both": MIRT(traits=3, covariates=("release_date",), families=True, priors=MIRTPriors(covariate=0.9)),
+}
+
+
+def with_answers(data, kind, seed=0):
+    """Missing cells everywhere; scores of one trial, of several trials, or half of the queries graded."""
+    rng = np.random.default_rng(seed)
+    shape = (data.sizes["query"], data.sizes["llm"])
+    trials = rng.integers(0, 2 if kind == "single" else 4, shape)
+    score = rng.binomial(trials, 0.6) / np.maximum(trials, 1)
+    if kind == "graded":
+        score[::2] = rng.random(score[::2].shape).round(2)
+        trials[::2] = rng.integers(0, 3, score[::2].shape)
+        score[0, :2], trials[0, :2] = (0.0, 1.0), 1  # the ends of the scale among graded answers
+        score[0, 2], trials[0, 2] = 0.37, 1
+    score = np.where(trials > 0, score, np.nan)
+    return data.assign(score=(("query", "llm"), score), trials=(("query", "llm"), trials))
+
+
+@pytest.fixture(scope="module")
+def mapped(bank):
+    """12 queries x 7 LLMs, with the features of a map that was fitted on more queries."""
+    data = bank(32, llms=7, seed=2)
+    return fit_feature_map(data).apply(data).isel(query=slice(12))
+
+
+def random_point(model, rng):
+    """A point in the sampler's space: everything real, positive variables as logarithms."""
+    start = {
+        value.name: model.rvs_to_values[rv] for rv in model.free_RVs for value in [model.rvs_to_values[rv]]
+    }
+    shapes = {name: model.initial_point()[name].shape for name in start}
+    return {
+        name: rng.normal(-0.3, 0.4, shape) if name.endswith("_log__") else rng.normal(0.0, 1.0, shape)
+        for name, shape in shapes.items()
+    }
+
+
+def natural(point):
+    """The point in the variables' own scale, and the log of the Jacobian of the way there."""
+    values, jacobian = {}, 0.0
+    for name, value in point.items():
+        if name.endswith("_log__"):
+            values[name.removesuffix("_log__")] = np.exp(value)
+            jacobian += value.sum()
+        else:
+            values[name] = np.asarray(value)
+    return values, jacobian
+
+
+def normal(x, sd=1.0):
+    return np.sum(-0.5 * (x / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi))
+
+
+def half_normal(x, scale):
+    return normal(x, scale) + np.size(x) * np.log(2.0)
+
+
+def chi_square(x, degrees):
+    return np.sum((degrees / 2 - 1) * np.log(x) - x / 2 - degrees / 2 * np.log(2) - gammaln(degrees / 2))
+
+
+def framed_ability(mirt, data, v, contrasts):
+    """theta = frame(Z gamma + family effect + residual), step by step."""
+    specific = mirt.traits - 1
+    coordinates = np.zeros((contrasts.shape[1], mirt.traits))
+    coordinates[:, 0] = v["ability_general"]
+    below = list(v.get("ability_specific", []))
+    for k in range(specific):  # a triangle with a positive diagonal, column by column
+        coordinates[k, 1 + k] = np.sqrt(v["ability_anchor"][k])
+        for row in range(k + 1, contrasts.shape[1]):
+            coordinates[row, 1 + k] = below.pop(0)
+    assert below == []
+    raw = contrasts @ coordinates
+    if mirt.covariates:
+        raw = raw + covariate_matrix(data, mirt.covariates) @ v["covariate_weight"].T
+    if mirt.families:
+        raw = raw + float(v["family_sd"]) * v["family_effect"][:, family_index(data)[1]].T
+    raw = raw - raw.mean(axis=0)
+    return np.linalg.solve(np.linalg.cholesky(raw.T @ raw / len(raw)), raw.T).T
+
+
+def log_density(mirt, data, v, contrasts, weight_b, weight_a):
+    """The equations of MIRT's docstring in plain loops; the weights are those on the named features."""
+    priors, traits = mirt.priors, mirt.traits
+    phi, novelty = data["features"].values.astype(float), data["novelty"].values.astype(float)
+
+    total = normal(v["ability_general"]) + normal(v["difficulty_mean"], priors.difficulty_mean)
+    if traits > 1:
+        total += normal(v["ability_specific"])
+        total += chi_square(v["ability_anchor"], np.arange(traits - 1, 0, -1))
+    if mirt.covariates:
+        total += normal(v["covariate_weight"], priors.covariate)
+    if mirt.families:
+        total += half_normal(v["family_sd"], priors.family) + normal(v["family_effect"])
+    for equation in ("difficulty", "discrimination"):
+        for kind in ("surface", "kernel", "residual"):
+            total += half_normal(v[f"{equation}_{kind}_sd"], getattr(priors, f"{equation}_{kind}"))
+    total += half_normal(v["discrimination_mean"], priors.discrimination_mean)
+    total += normal(v["difficulty_component"]) + normal(v["discrimination_component"])
+    total += normal(v["discrimination_residual"])
+
+    mean_b = v["difficulty_mean"] + phi @ weight_b
+    sd_b = np.sqrt(v["difficulty_residual_sd"] ** 2 + v["difficulty_kernel_sd"] ** 2 * novelty)
+    total += normal(v["difficulty"] - mean_b, sd_b)
+
+    discrimination = phi @ weight_a.T
+    discrimination[:, 0] += v["discrimination_mean"]
+    for d in range(traits):
+        kind = min(d, 1)
+        variance = (
+            v["discrimination_residual_sd"][kind] ** 2 + v["discrimination_kernel_sd"][kind] ** 2 * novelty
+        )
+        discrimination[:, d] += np.sqrt(variance) * v["discrimination_residual"][d]
+
+    theta = framed_ability(mirt, data, v, contrasts)
+    graded = graded_queries(data)
+    for i in range(data.sizes["query"]):
+        for j in range(data.sizes["llm"]):
+            n, y = int(data["trials"].values[i, j]), float(data["score"].values[i, j])
+            if n == 0:
+                continue
+            p = expit(discrimination[i] @ theta[j] - v["difficulty"][i])
+            if graded[i]:
+                k = n * (float(v["score_precision"]) + 1) - 1
+                inside = GRADED_MARGIN + (1 - 2 * GRADED_MARGIN) * y
+                total += gammaln(k) - gammaln(p * k) - gammaln((1 - p) * k)
+                total += (p * k - 1) * np.log(inside) + ((1 - p) * k - 1) * np.log(1 - inside)
+            else:
+                total += n * (y * np.log(p) + (1 - y) * np.log(1 - p))
+    if graded.any():
+        log_precision = np.log(v["score_precision"])
+        total += normal(log_precision - np.log(priors.score_precision)) - log_precision
+    return total
+
+
+def compiled(model, *names):
+    outputs = model.replace_rvs_by_values([model[name] for name in names])
+    return model.compile_fn(outputs, inputs=model.value_vars, mode=QUICK, on_unused_input="ignore")
+
+
+def some_contrasts(llms, rng):
+    return qr(np.column_stack([np.ones(llms), rng.standard_normal((llms, llms - 1))]))[0][:, 1:]
+
+
+@pytest.mark.parametrize("kind", ["single", "repeated", "graded"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_log_density_equals_the_equations(mapped, variant, kind):
+    mirt, rng = VARIANTS[variant], np.random.default_rng(5)
+    data = with_answers(mapped, kind)
+    assert graded_queries(data).any() == (kind == "graded")
+    contrasts = some_contrasts(data.sizes["llm"], rng)
+    model = mirt.build(data, contrasts)
+    density = model.compile_logp(mode=QUICK)
+    values = compiled(model, "difficulty_weight", "discrimination_weight", "ability", "discrimination")
+    for _ in range(3):
+        point = random_point(model, rng)
+        v, jacobian = natural(point)
+        weight_b, weight_a, ability, discrimination = values(point)
+        expected = log_density(mirt, data, v, contrasts, weight_b, weight_a) + jacobian
+        assert density(point) == pytest.approx(expected, rel=1e-6, abs=1e-4)
+        np.testing.assert_allclose(ability, framed_ability(mirt, data, v, contrasts), atol=1e-6)
+        assert discrimination.shape == (data.sizes["query"], mirt.traits)
+
+
+def test_named_weights_have_the_prior_of_the_sampled_ones(mapped):
+    """Principal axes turn the surface features' weights and do not stretch them."""
+    data = with_answers(mapped, "single")
+    model = MIRT(traits=2).build(data)
+    surface = data["feature_group"].values == "surface"
+    point = random_point(model, np.random.default_rng(0))
+    v, _ = natural(point)
+    weight_b, weight_a = compiled(model, "difficulty_weight", "discrimination_weight")(point)
+    turned, kept = v["difficulty_component"][: surface.sum()], v["difficulty_component"][surface.sum() :]
+    assert np.linalg.norm(weight_b[surface]) == pytest.approx(
+        v["difficulty_surface_sd"] * np.linalg.norm(turned)
+    )
+    np.testing.assert_allclose(weight_b[~surface], v["difficulty_kernel_sd"] * kept)
+    for d in range(2):
+        component = v["discrimination_component"][d]
+        assert np.linalg.norm(weight_a[d, surface]) == pytest.approx(
+            v["discrimination_surface_sd"][d] * np.linalg.norm(component[: surface.sum()])
+        )
+        np.testing.assert_allclose(
+            weight_a[d, ~surface], v["discrimination_kernel_sd"][d] * component[surface.sum() :]
+        )
+
+
+@pytest.mark.parametrize("queries", [2, 4, 12])
+def test_there_may_be_fewer_queries_than_surface_features(mapped, queries):
+    data = with_answers(mapped, "single").isel(query=slice(queries))
+    model = MIRT(traits=2).build(data)
+    point = random_point(model, np.random.default_rng(0))
+    assert np.isfinite(model.compile_logp(mode=QUICK)(point))
+    (weight,) = compiled(model, "difficulty_weight")(point)
+    assert weight.shape == (data.sizes["feature"],)
+
+
+def test_there_may_be_no_surface_features(mapped):
+    data = with_answers(mapped, "single")
+    data = data.isel(feature=np.flatnonzero(data["feature_group"].values == "kernel"))
+    model = MIRT(traits=2).build(data)
+    assert np.isfinite(model.compile_logp(mode=QUICK)(random_point(model, np.random.default_rng(0))))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ability_has_mean_0_sd_1_and_no_correlation_at_every_point(mapped, variant):
+    data = with_answers(mapped, "single")
+    model = VARIANTS[variant].build(data)
+    ability_of, rng = compiled(model, "ability"), np.random.default_rng(1)
+    for _ in range(5):
+        (ability,) = ability_of(random_point(model, rng))
+        np.testing.assert_allclose(ability.mean(axis=0), 0.0, atol=1e-6)
+        np.testing.assert_allclose(ability.T @ ability / len(ability), np.eye(ability.shape[1]), atol=1e-6)
+
+
+def test_the_prior_of_ability_favours_no_direction(mapped):
+    """Without covariates the abilities span a uniformly distributed subspace of the zero-sum vectors.
+
+    The projector P on it then has E[P] = d / n (I - 1 1'/J) with n = J - 1, and for a unit zero-sum vector u
+    u'P u ~ Beta(d / 2, (n - d) / 2), for the general trait (d = 1) and for the specific ones (d = 2) alike.
+    """
+    import pymc as pm
+
+    data, rng, draws = with_answers(mapped, "single"), np.random.default_rng(0), 2000
+    llms = data.sizes["llm"]
+    contrasts = some_contrasts(llms, rng)
+    model = MIRT(traits=3).build(data, contrasts)
+    ability = pm.draw(model["ability"], draws=draws, random_seed=1, mode=QUICK)
+    # Directions on and off the anchors.
+    directions = np.vstack([contrasts[:, :3].T, some_contrasts(llms, rng)[:, :3].T])
+    z = []
+    for columns in (slice(0, 1), slice(1, 3)):
+        held = np.square(np.einsum("sjd,uj->sud", ability[:, :, columns], directions)).sum(axis=2) / llms
+        d, n = (1, llms - 1) if columns.start == 0 else (2, llms - 1)
+        mean, second = d / n, d * (d + 2) / (n * (n + 2))
+        fourth = second * (d + 4) * (d + 6) / ((n + 4) * (n + 6))
+        z.append((held.mean(axis=0) - mean) / np.sqrt((second - mean**2) / draws))
+        z.append(((held**2).mean(axis=0) - second) / np.sqrt((fourth - second**2) / draws))
+    assert np.abs(z).max() < norm.isf(ERROR_RATE / 2 / np.size(z))
+
+
+def test_anchors_choose_coordinates_and_leave_the_model_alone(mapped):
+    """Two bases give logits of the same prior distribution, also with covariates and families."""
+    import pymc as pm
+
+    data, draws = with_answers(mapped, "single"), 1000
+    mirt = MIRT(traits=3, covariates=("release_date",), families=True, priors=MIRTPriors(covariate=2.0))
+    summaries = []
+    for seed in (0, 1):
+        contrasts = some_contrasts(data.sizes["llm"], np.random.default_rng(seed))
+        model = mirt.build(data, contrasts)
+        ability, discrimination = pm.draw(
+            [model["ability"], model["discrimination"]], draws=draws, random_seed=seed, mode=QUICK
+        )
+        specific = np.einsum("sjd,skd->sjk", ability[:, :, 1:], ability[:, :, 1:]) / ability.shape[1]
+        logit = np.tanh(np.einsum("sqd,sjd->sqj", discrimination[:, :3], ability))  # bounded: moments exist
+        squares = np.square(logit).reshape(draws, -1)
+        products = (logit[:, 0, :, None] * logit[:, 1, None, :]).reshape(draws, -1)
+        gram = specific[:, *np.triu_indices(ability.shape[1])]
+        summaries.append(np.hstack([logit.reshape(draws, -1), squares, products, gram, gram**2]))
+    first, second = summaries
+    error = np.sqrt((first.var(axis=0) + second.var(axis=0)) / draws)
+    z = (first.mean(axis=0) - second.mean(axis=0)) / error
+    assert np.abs(z).max() < norm.isf(ERROR_RATE / 2 / z.size)
+
+
+@pytest.mark.parametrize("kind", ["single", "repeated", "graded"])
+def test_prior_predictive_scores_are_scores(mapped, kind):
+    import pymc as pm
+
+    data = with_answers(mapped, kind)
+    model = MIRT(traits=2).build(data)
+    tree = pm.sample_prior_predictive(25, model=model, random_seed=3, compile_kwargs={"mode": QUICK})
+    graded = graded_queries(data)
+    score = tree["prior_predictive"]["score"].values[0]  # (draw, llm, query)
+    trials = data["trials"].transpose("llm", "query").values[:, ~graded]
+    assert score.shape == (25, *trials.shape)
+    assert ((score >= 0) & (score <= 1)).all()
+    right = score * trials
+    np.testing.assert_allclose(right, right.round(), atol=1e-6)
+    assert len(np.unique(score)) > (2 if kind == "repeated" else 1)
+    if kind == "graded":
+        inside = tree["prior_predictive"]["graded_score"].values[0]
+        assert inside.shape == (25, data.sizes["llm"], graded.sum())
+        assert ((inside >= 0) & (inside <= 1)).all()
+
+
+def test_repeated_trials_count_as_often_as_they_were_asked(mapped):
+    """Three right answers of three weigh three times as much as one of one."""
+    data = with_answers(mapped, "single")
+    thrice = data.assign(trials=3 * data["trials"])
+    models = [MIRT(traits=2).build(d) for d in (data, thrice)]
+    once, three = (model.compile_logp(vars=[model["score"]], mode=QUICK) for model in models)
+    point = random_point(models[0], np.random.default_rng(2))
+    assert three(point) == pytest.approx(3 * once(point))
+
+
+def test_missing_cells_add_nothing(mapped):
+    data = with_answers(mapped, "graded")
+    changed = data.assign(score=data["score"].where(data["trials"] > 0, 0.5))
+    contrasts = some_contrasts(data.sizes["llm"], np.random.default_rng(0))
+    models = [MIRT(traits=2).build(d, contrasts) for d in (data, changed)]
+    point = random_point(models[0], np.random.default_rng(2))
+    first, second = (model.compile_logp(mode=QUICK)(point) for model in models)
+    assert first == pytest.approx(second)
+
+
+def test_graded_queries_are_those_whose_scores_no_count_gives():
+    score = np.array([[1.0, 0.0], [0.5, np.nan], [0.5, 1.0], [1 / 3, 2 / 3], [0.3, 1.0]])
+    trials = np.array([[1, 1], [2, 0], [1, 1], [3, 3], [3, 1]])
+    data = xr.Dataset({"score": (("query", "llm"), score), "trials": (("query", "llm"), trials)})
+    assert graded_queries(data).tolist() == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize("traits", [1, 2, 4])
+def test_too_few_llms(mapped, traits):
+    enough = with_answers(mapped, "single").isel(llm=slice(traits + 2))
+    MIRT(traits=traits).build(enough)
+    with pytest.raises(InputError, match=f"need at least {traits + 2} LLMs, the data have {traits + 1}"):
+        MIRT(traits=traits).build(enough.isel(llm=slice(traits + 1)))
+
+
+def test_wrong_settings_are_told_at_once():
+    with pytest.raises(InputError) as caught:
+        MIRT(traits=9, covariates=("colour", "log_price"))
+    assert len(caught.value.problems) == 2
+    assert "traits is 9" in caught.value.problems[0]
+    assert "no LLM covariate colour;" in caught.value.problems[1]
+
+
+@given(st.integers(1, 8), st.floats(0.1, 5), st.sets(st.sampled_from(COVARIATES)).map(sorted), st.booleans())
+def test_dictionary_round_trip(traits, scale, covariates, families):
+    mirt = MIRT(traits, MIRTPriors(difficulty_mean=scale), tuple(covariates), families)
+    saved = json.loads(json.dumps(mirt.to_dict()))
+    assert MIRT.from_dict(saved) == mirt
+
+
+def test_trait_names_are_distinct_and_the_general_one_comes_first():
+    for traits in range(1, 9):
+        names = trait_names(traits)
+        assert len(set(names)) == traits
+        assert names[0] == "general"

@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from bayes_irt_router.irt.response import (
+    ItemDistribution,
+    drawn_items,
+    expected_logistic,
+    expected_p_correct,
+    item_distribution,
+    p_correct,
+)
+
+ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
+
+
+def single(*arrays):
+    return [np.asarray(array, dtype=np.float32) for array in arrays]
+
+
+def distribution(draws, queries, traits, rng):
+    return ItemDistribution(
+        *single(
+            rng.normal(0, 1.5, (draws, queries)),
+            rng.uniform(0, 2, (draws, queries)),
+            rng.normal(0, 1, (draws, queries, traits)),
+            rng.uniform(0, 1, (draws, queries, traits)),
+        )
+    )
+
+
+def hyperparameters(traits, rng, chains=2, draws=3, features=4):
+    """A posterior with independent random values where the MIRT has its hyperparameters."""
+    kinds = min(traits, 2)
+    shapes = {
+        "difficulty_mean": (),
+        "difficulty_residual_sd": (),
+        "difficulty_kernel_sd": (),
+        "discrimination_mean": (),
+        "difficulty_weight": ("feature",),
+        "discrimination_weight": ("trait", "feature"),
+        "discrimination_residual_sd": ("trait_kind",),
+        "discrimination_kernel_sd": ("trait_kind",),
+        "ability": ("llm", "trait"),
+    }
+    sizes = {"feature": features, "trait": traits, "trait_kind": kinds, "llm": 3}
+    return xr.Dataset(
+        {
+            name: (
+                ("chain", "draw", *dims),
+                np.abs(rng.standard_normal((chains, draws, *(sizes[dim] for dim in dims)))),
+            )
+            for name, dims in shapes.items()
+        }
+    )
+
+
+@given(
+    st.floats(-8, 8),
+    st.floats(0, 3),
+)
+def test_expected_logistic_is_the_integral(mean, sd):
+    exact = quad(lambda z: norm.pdf(z) / (1 + np.exp(-mean - sd * z)), -12, 12, points=[0.0], limit=200)[0]
+    assert expected_logistic(*single([mean], [sd]))[0] == pytest.approx(exact, abs=2e-4)
+
+
+@given(st.floats(-8, 8), st.floats(0, 5))
+def test_expected_logistic_is_a_probability_symmetric_and_shrunk_to_one_half(mean, sd):
+    there, back, without = expected_logistic(*single([mean, -mean, mean], [sd, sd, 0.0]))
+    assert 0 <= there <= 1
+    assert there + back == pytest.approx(1.0, abs=1e-5)
+    assert abs(there - 0.5) <= abs(without - 0.5) + 2e-4
+
+
+def test_p_correct_cell_by_cell():
+    rng = np.random.default_rng(0)
+    ability, a, b = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 5, 2)), rng.normal(size=(4, 5))
+    p = p_correct(ability, a, b)
+    assert p.shape == (4, 5, 3)
+    for s, i, j in np.ndindex(p.shape):
+        logit = sum(a[s, i, d] * ability[s, j, d] for d in range(2)) - b[s, i]
+        assert p[s, i, j] == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+@given(st.integers(0, 10**6), st.integers(0, 2), st.floats(0, 3))
+def test_more_ability_never_hurts_where_discrimination_is_not_negative(seed, trait, gain):
+    rng = np.random.default_rng(seed)
+    ability, a, b = rng.normal(size=(4, 3)), rng.exponential(size=(6, 3)), rng.normal(size=6)
+    better = ability.copy()
+    better[:, trait] += gain
+    assert (p_correct(better, a, b) >= p_correct(ability, a, b)).all()
+
+
+@pytest.mark.parametrize("traits", [1, 2, 4])
+def test_item_distribution_follows_the_equations(traits):
+    rng = np.random.default_rng(traits)
+    draws = hyperparameters(traits, rng)
+    phi, novelty = rng.normal(size=(5, 4)), rng.uniform(size=5)
+    items = item_distribution(draws, phi, novelty)
+    flat = draws.stack(sample=("chain", "draw"), create_index=False)
+    for s in range(6):
+        one = flat.isel(sample=s)
+        for i in range(5):
+            mean = float(one["difficulty_mean"]) + float(one["difficulty_weight"].values @ phi[i])
+            variance = (
+                float(one["difficulty_residual_sd"]) ** 2
+                + float(one["difficulty_kernel_sd"]) ** 2 * novelty[i]
+            )
+            assert items.difficulty_mean[s, i] == pytest.approx(mean, rel=1e-4)
+            assert items.difficulty_sd[s, i] == pytest.approx(np.sqrt(variance), rel=1e-4)
+            for d in range(traits):
+                kind = 0 if d == 0 else 1
+                mean = float(one["discrimination_weight"].values[d] @ phi[i])
+                mean += float(one["discrimination_mean"]) if d == 0 else 0.0
+                variance = (
+                    one["discrimination_residual_sd"].values[kind] ** 2
+                    + one["discrimination_kernel_sd"].values[kind] ** 2 * novelty[i]
+                )
+                assert items.discrimination_mean[s, i, d] == pytest.approx(mean, rel=1e-4, abs=1e-5)
+                assert items.discrimination_sd[s, i, d] == pytest.approx(np.sqrt(variance), rel=1e-4)
+
+
+def test_expected_p_correct_is_the_mean_over_drawn_items():
+    rng = np.random.default_rng(3)
+    draws, queries, llms, repeats = 4, 5, 3, 4000
+    items = distribution(draws, queries, 2, rng)
+    (ability,) = single(rng.normal(size=(draws, llms, 2)))
+    repeated = ItemDistribution(*(np.repeat(getattr(items, name), repeats, axis=1) for name in vars(items)))
+    sampled = p_correct(ability, *drawn_items(repeated, rng)).reshape(draws, queries, repeats, llms)
+    error = sampled.std(axis=2) / np.sqrt(repeats)
+    z = np.abs(sampled.mean(axis=2) - expected_p_correct(ability, items)) / error
+    assert z.max() < norm.isf(ERROR_RATE / 2 / z.size)
+
+
+def test_drawn_items_have_the_stated_means_and_sds():
+    rng = np.random.default_rng(4)
+    items = distribution(1, 1, 2, rng)
+    repeated = ItemDistribution(*(np.repeat(getattr(items, name), 20_000, axis=1) for name in vars(items)))
+    a, b = drawn_items(repeated, rng)
+    drawn = np.column_stack([b[0], a[0]])
+    mean = np.r_[items.difficulty_mean[0], items.discrimination_mean[0, 0]]
+    sd = np.r_[items.difficulty_sd[0], items.discrimination_sd[0, 0]]
+    limit = norm.isf(ERROR_RATE / 2 / 9)
+    assert np.all(np.abs(drawn.mean(axis=0) - mean) < limit * sd / np.sqrt(20_000))
+    assert np.all(np.abs(drawn.var(axis=0) / sd**2 - 1) < limit * np.sqrt(2 / 20_000))
+    assert np.all(np.abs(np.corrcoef(drawn.T)[np.triu_indices(3, 1)]) < limit / np.sqrt(20_000))
+
+
+def test_without_residuals_nothing_is_drawn():
+    rng = np.random.default_rng(5)
+    items = distribution(3, 4, 2, rng)
+    certain = ItemDistribution(
+        items.difficulty_mean,
+        np.zeros_like(items.difficulty_sd),
+        items.discrimination_mean,
+        np.zeros_like(items.discrimination_sd),
+    )
+    (ability,) = single(rng.normal(size=(3, 6, 2)))
+    expected = p_correct(ability, items.discrimination_mean, items.difficulty_mean)
+    np.testing.assert_allclose(expected_p_correct(ability, certain), expected, atol=1e-6)
+    np.testing.assert_allclose(p_correct(ability, *drawn_items(certain, rng)), expected, atol=1e-6)
