@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from rich.console import Console
-from rich.padding import Padding
 
 from bayes_irt_router.data.canonical import read_dataset, select_split
 from bayes_irt_router.data.encoder import Encoder
@@ -27,14 +26,18 @@ from bayes_irt_router.report.tables import decisions_frame, gate_table, interval
 from bayes_irt_router.routing.prediction import predict_in_batches
 from bayes_irt_router.routing.router import Router, routing_json
 
+# Chosen so that the gate is passed in about a minute on two cores. The longer steps of a lower acceptance
+# rate bring more effective draws of the scales, which mix slowest here.
+SAMPLER = NUTS(draws=1800, tune=400, target_accept=0.7)
+LANDMARKS = 48
 LEVEL = 0.89
 ALPHA = 0.8
 PROMPTS = (
     "What is 48 * 17 - 205?",
-    "What does this code print?\n\n```python\nvalues = [3, 1, 2]\nprint(sorted(values)[-1] * len(values))\n```",
-    "Which of these cities is the capital of Mongolia?\nA) Ulaanbaatar\nB) Astana\nC) Thimphu\nAnswer with one letter.",
-    "A baker sells 36 rolls in the morning and twice as many in the afternoon. Then 15 are given away. How many of "
-    "150 rolls are left?",
+    "What does this code print?\n\n```python\nvalues = [3, 1, 2]\nprint(max(values) * len(values))\n```",
+    "Which city is the capital of Mongolia?\nA) Ulaanbaatar\nB) Astana\nC) Thimphu\nAnswer with one letter.",
+    "A baker has 150 rolls. Then 36 are sold, twice as many are sold after noon and 15 are given away. How "
+    "many rolls are left?",
 )
 
 
@@ -43,8 +46,9 @@ class Recovery:
     """The posterior against the truth behind simulated data, on queries that were not fitted.
 
     Attributes:
-        table: one row an LLM: ``llm``, ``true``, its true mean probability of a correct answer over the queries; ``mean``,
-            ``lower``, ``upper``, what the posterior says of it; ``ability``, ``true_ability``, on the general trait.
+        table: one row an LLM: ``llm``; ``true``, its true mean probability of a correct answer over the
+            queries; ``mean``, ``lower``, ``upper``, what the posterior says of it; ``ability`` and
+            ``true_ability`` on the general trait.
         correlation: of true and predicted probability, over queries and LLMs.
         coverage: share of the LLMs' intervals that hold the true value.
         ability_correlation: of true and posterior mean ability on the general trait, over LLMs.
@@ -59,10 +63,10 @@ class Recovery:
 def run_demo(
     directory: Path, *, seed: int, queries: int, console: Console, sampler: NUTS | None = None
 ) -> Recovery:
-    """Run the main job, print a table for each step, and write `data`, `model`, `evaluation.json` and `routes.json`.
+    """Run the main job, print a table for each step; write `data`, `model`, `evaluation.json`, `routes.json`.
 
     Args:
-        directory: the folder to write to; what a demo wrote there before is replaced, piece by piece, other files stay.
+        directory: the folder to write to; what a demo wrote there before is replaced, other files stay.
         seed: of everything random.
         queries: number of simulated queries; a fifth of them is for the test.
         console: where the tables go; progress bars go to standard error.
@@ -79,33 +83,37 @@ def run_demo(
     for name in ("evaluation.json", "routes.json"):
         rehearse_file(directory / name)
 
-    write_simulation(simulate(np.random.default_rng(seed), queries=queries), directory / "data")
+    # Every LLM answers every question, so that routing can be evaluated among all of them.
+    simulation = simulate(np.random.default_rng(seed), queries=queries, observed=1.0)
+    write_simulation(simulation, directory / "data")
     data = read_dataset(directory / "data")
     print_table(
         "1. Simulated benchmark",
         benchmark_frame(data),
         console,
-        f"{data.sizes['llm']} simulated LLMs answered {data.sizes['query']} questions; four fifths are to fit, the rest to test.",
+        f"{data.sizes['llm']} simulated LLMs answered the questions; a fifth of these is for the test.",
     )
 
-    data = featurize(data, Encoder())
-    train, test = select_split(data, "train"), select_split(data, "test")
-    posterior = fit(MIRT(), train, sampler or NUTS(), seed=seed)
+    encoder = Encoder()
+    train, test = (featurize(select_split(data, split), encoder) for split in ("train", "test"))
+    posterior = fit(MIRT(), train, sampler or SAMPLER, seed=seed, landmarks=LANDMARKS)
     save(posterior, directory / "model")
-    console.print(Padding(gate_table(posterior.gate, "2. Convergence of the draws"), (0, 0, 1, 0)))
+    console.print(gate_table(posterior.gate, "2. Convergence of the draws"), "")
 
     found = recovery(posterior, test, read_truth(directory / "data"), np.random.default_rng(seed))
     _print_recovery(found, test.sizes["query"], console)
 
     router = Router.load(directory / "model")
-    evaluation = evaluate(router, test, seed=seed)
+    evaluation = evaluate(router, select_split(data, "test"), seed=seed)
     write_json(directory / "evaluation.json", plain(evaluation.to_dict()))
     captions = (
-        "log_loss, brier and ece: smaller is better; ece below ece_replicated_95 and a slope near 1: calibrated.",
-        "accuracy and reward: larger is better; the oracle knows the answers and is a ceiling, not a competitor.",
+        "Log loss, Brier, ECE: smaller is better; calibrated: ECE below its replicated 95 %, slope about 1.",
+        "Reward is alpha * accuracy - (1 - alpha) * cost; the oracle knows the answers and is a ceiling.",
     )
     for (title, frame), caption in zip(evaluation.tables(), captions, strict=False):
         print_table(f"4. {title}", frame, console, caption)
+    for note in evaluation.notes:
+        console.print(note, markup=False)
 
     decisions = router.route(PROMPTS, alpha=ALPHA, level=LEVEL, seed=seed)
     write_json(directory / "routes.json", plain(routing_json(decisions, ALPHA)))
@@ -113,7 +121,7 @@ def run_demo(
         "5. Routes of four new prompts",
         decisions_frame(PROMPTS, decisions),
         console,
-        f"At alpha = {ALPHA:g}, the LLM of highest utility: correctness counts {ALPHA:g}, cost {1 - ALPHA:.2g}.",
+        f"For each prompt the LLM of highest utility at alpha {ALPHA:g}: a dear one only where it pays.",
     )
     _print_next(directory, console)
     return found
@@ -124,8 +132,8 @@ def recovery(
 ) -> Recovery:
     """Compare the posterior with the truth on queries that were not fitted.
 
-    The intervals are of ``p_correct_conditional`` averaged over the queries: the truth holds each query's own residual, so
-    what is unknown about it belongs into the interval.
+    The intervals are of ``p_correct_conditional`` averaged over the queries: the truth holds each query's own
+    residual, so what is unknown about it belongs into the interval.
 
     Args:
         posterior: the fitted model.
@@ -141,8 +149,8 @@ def recovery(
     )
     batches = list(predict_in_batches(posterior, queries, rng))
     predicted = np.concatenate([batch["p_correct"].mean(("chain", "draw")).values for batch in batches])
-    total = sum(batch["p_correct_conditional"].sum("query").values.astype(np.float64) for batch in batches)
-    mean_score = (total / len(true)).reshape(-1, len(posterior.llm))
+    totals = [batch["p_correct_conditional"].sum("query", dtype=np.float64).values for batch in batches]
+    mean_score = (np.sum(totals, axis=0) / len(true)).reshape(-1, len(posterior.llm))
     lower, upper = np.quantile(mean_score, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     ability = llm_frame(posterior).set_index("llm")["ability"].loc[posterior.llm].to_numpy()
     true_ability = truth["ability"].sel(llm=posterior.llm).isel(trait=0).values
@@ -189,13 +197,14 @@ def benchmark_frame(data: xr.Dataset) -> pd.DataFrame:
 
 
 def refuse_foreign_data(directory: Path) -> None:
-    """Raise InputError if a folder holds response data without a truth: they are not simulated, so not ours to replace."""
+    """Raise InputError if a folder holds responses without a truth: real ones, which nothing may replace."""
     tables = [
         path.name for name in ("responses", "queries", "llms") for path in tables_named(directory, name)
     ]
     if tables and not (directory / TRUTH_FILE).is_file():
         raise InputError(
-            f"{directory} holds {', '.join(tables)} but no {TRUTH_FILE}, so they are not simulated; choose another folder."
+            f"{directory} holds {', '.join(tables)} but no {TRUTH_FILE}, so they are not simulated; choose "
+            "another folder."
         )
 
 
@@ -217,8 +226,9 @@ def _print_recovery(found: Recovery, queries: int, console: Console) -> None:
         f"3. Posterior and truth, mean over {queries} unseen questions",
         frame,
         console,
-        f"{found.coverage:.0%} of the intervals hold the truth; true and predicted P(correct) of single questions "
-        f"correlate at {found.correlation:.2f}, true and estimated general ability at {found.ability_correlation:.2f}.",
+        f"{found.coverage:.0%} of the intervals hold the truth; true and predicted P(correct) of single "
+        f"questions correlate at {found.correlation:.2f}, true and estimated general ability at "
+        f"{found.ability_correlation:.2f}.",
     )
 
 

@@ -32,12 +32,13 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"birt {version('bayes_irt_router')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -62,7 +63,7 @@ app.command(
     help="Sample the posterior of a model given responses, judge the draws, and save the model.",
     epilog=examples(
         "birt fit --data DIR --split train --output MODEL",
-        "birt fit --responses r.csv --queries q.csv --llms l.csv --traits 2 --prior difficulty_residual=1 --output MODEL",
+        "birt fit --responses r.csv --queries q.csv --traits 2 --prior difficulty_residual=1 --output MODEL",
     ),
 )(fit)
 app.command(
@@ -74,7 +75,7 @@ app.command(
     ),
 )(route)
 app.command(
-    help="Score a model on queries it has not seen: prediction, calibration, and routing against simple choices.",
+    help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
     epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
 )(evaluate)
 app.command(

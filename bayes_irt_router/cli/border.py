@@ -1,4 +1,4 @@
-"""The border between the package and a person: problems become sentences, warnings become lines, exit codes mean something.
+"""The border to a person: problems become sentences, warnings become lines, exit codes mean something.
 
 Exit codes: 0 done; 1 the machine's fault (a full disk); 2 something given cannot be used; 130 interrupted.
 """
@@ -23,8 +23,8 @@ class Border(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was typed."""
         with warnings.catch_warnings():
-            # Our own warnings are messages to the user, every time; those of libraries follow Python's filters.
-            warnings.filterwarnings("always", module=r"bayes_irt_router(\.|$)")
+            # Messages to the user, every time; warnings to programmers follow Python's own filters.
+            warnings.filterwarnings("always", category=UserWarning)
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
@@ -77,4 +77,4 @@ def print_json(text: str, output: Path | None, shown: bool) -> None:
 def examples(*lines: str) -> str:
     """The end of a help text: commands to copy."""
     escaped = (line.replace("[", r"\[") for line in lines)
-    return "\n\n".join(["[bold]Examples[/bold]", *escaped])
+    return "\n".join(["[bold]Examples[/bold]", *escaped])

@@ -95,7 +95,7 @@ def fit(
     ] = 256,
     draws: Annotated[
         int, typer.Option("--draws", metavar="N", help="Draws of each chain.", rich_help_panel=SAMPLING)
-    ] = 1000,
+    ] = 1500,
     tune: Annotated[
         int,
         typer.Option("--tune", metavar="N", help="Warm-up draws of each chain.", rich_help_panel=SAMPLING),
@@ -196,8 +196,8 @@ def _check_sources(
         )
     if data is None and (responses is None or queries is None):
         raise InputError(
-            "No data are named: add --data DIR, a folder with responses, queries and llms, or --responses FILE "
-            "--queries FILE --llms FILE."
+            "No data are named: add --data DIR, a folder with responses, queries and llms, or the files with "
+            "--responses, --queries and --llms."
         )
 
 
@@ -242,8 +242,8 @@ def _save(posterior: "Posterior", output: Path) -> None:
         save(posterior, output)
     except (InputError, OSError) as error:
         raise InputError(
-            f"The model was fitted, but it could not be saved in {output} ({error}); make room there, or choose another "
-            "folder, and fit again."
+            f"The model was fitted, but it could not be saved in {output} ({error}); make room there, or "
+            "choose another folder, and fit again."
         ) from error
 
 
@@ -255,7 +255,7 @@ def _report(posterior: "Posterior", output: Path, json: bool) -> None:
     if not posterior.gate.passed:
         tell(
             "warning",
-            f"{posterior.gate.verdict} The model is saved, and marked; sample more with --tune and --draws.",
+            "The draws fail the convergence gate: the model is saved, and marked; raise --tune and --draws.",
         )
     if json:
         print_json(json_text(model_json(posterior)), None, shown=True)
@@ -266,8 +266,8 @@ def _report(posterior: "Posterior", output: Path, json: bool) -> None:
     for note in record["cost"]["notes"]:
         console.print(f"Cost: {note}", markup=False)
     console.print(
-        f"Fitted {record['data']['responses']:,} responses in {record['seconds']:,.0f} s ({record['device']}); "
-        f"the model is in {output}.\nNext: birt info --model {output}",
+        f"Fitted {record['data']['responses']:,} responses in {record['seconds']:,.0f} s "
+        f"({record['device']}); the model is in {output}.\nNext: birt info --model {output}",
         markup=False,
         soft_wrap=True,
     )

@@ -1,6 +1,6 @@
 """`birt info`: what a fitted model is."""
 
-from bayes_irt_router.cli.border import print_json, tell, terminal
+from bayes_irt_router.cli.border import print_json, terminal
 from bayes_irt_router.cli.options import Json, Level, ModelFolder, required_model
 
 
@@ -16,8 +16,6 @@ def info(model: ModelFolder = None, level: Level = 0.89, json: Json = False) -> 
     if not 0 < level < 1:
         raise InputError(f"level is {level}, but it must be between 0 and 1, for instance 0.89.")
     posterior = load(folder)
-    if not posterior.gate.passed:
-        tell("warning", posterior.gate.verdict)
     if json:
         print_json(json_text(model_json(posterior, level)), None, shown=True)
     else:

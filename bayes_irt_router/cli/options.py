@@ -7,11 +7,13 @@ import typer
 
 from bayes_irt_router.errors import InputError
 
-LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**31 - 1  # the largest that every library takes
 DATA, SAMPLING, MODEL, TEXTS, OUTPUT = "Data", "Sampling", "Model", "Texts", "Output"
 
 ModelFolder = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="Folder of a fitted model.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of everything random.")]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="S", min=0, max=LARGEST_SEED, help="Of everything random.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.")]
 JsonOutput = Annotated[
     Path | None, typer.Option("--output", metavar="PATH", help="Write the JSON to this file as well.")
@@ -25,7 +27,7 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="Sentence-transformers model, by name or folder (default: all-MiniLM-L6-v2, or the model's own).",
+        help="Sentence-transformers model, a name or folder (default: all-MiniLM-L6-v2, or the model's own).",
         rich_help_panel=TEXTS,
     ),
 ]
@@ -53,6 +55,7 @@ def required_model(model: Path | None) -> Path:
     """
     if model is None:
         raise InputError(
-            "No model is named: add --model DIR, the folder of a fitted model; `make demo` makes one in runs/demo/model."
+            "No model is named: add --model DIR, the folder of a fitted model; `make demo` makes one in "
+            "runs/demo/model."
         )
     return model

@@ -29,7 +29,7 @@ FULL_TABLES = 4  # up to this many prompts get a table each; more share one
 
 def route(
     prompts: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT ...", help="The prompts.", show_default=False)
+        list[str] | None, typer.Argument(metavar="PROMPT", help="The prompts.", show_default=False)
     ] = None,
     model: ModelFolder = None,
     input: Annotated[  # noqa: A002  (the name of the option)
@@ -37,8 +37,8 @@ def route(
         typer.Option(
             "--input",
             metavar="FILE|-",
-            help="More prompts: one a line in a .txt file or from standard input (-), or the column text or prompt of a "
-            ".jsonl, .csv or .parquet table.",
+            help="More prompts: one a line in a .txt file or from standard input (-), or the column text or "
+            "prompt of a .jsonl, .csv or .parquet table.",
         ),
     ] = None,
     alpha: Annotated[
@@ -91,8 +91,8 @@ def route(
 def read_prompts(source: str) -> list[str]:
     """Prompts from standard input (`-`) or a file.
 
-    A `.txt` file and standard input hold one prompt a line; blank lines are skipped. Other files are tables with a column
-    `text` or `prompt`.
+    A `.txt` file and standard input hold one prompt a line; blank lines are skipped. Other files are tables
+    with a column `text` or `prompt`.
 
     Raises:
         InputError: the file is missing, damaged, or holds no prompt; or a row has no text.

@@ -1,13 +1,13 @@
 """How good a fitted model is on queries it has not seen: prediction, calibration, routing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from bayes_irt_router.data.canonical import select_llms
 from bayes_irt_router.data.cost import observed_cost
@@ -80,7 +80,13 @@ class Evaluation:
         found = [("Prediction of unseen queries", pd.DataFrame(self.prediction).T)]
         if self.routing:
             rows = [
-                {"choice": name, "alpha": alpha, "accuracy %": s.accuracy, "cost USD": s.cost_usd, "reward": s.reward}
+                {
+                    "choice": name,
+                    "alpha": alpha,
+                    "accuracy %": s.accuracy,
+                    "cost USD": s.cost_usd,
+                    "reward": s.reward,
+                }
                 for name, by_alpha in self.routing.items()
                 for alpha, s in by_alpha.items()
             ]
@@ -113,26 +119,15 @@ def evaluate(
     Raises:
         InputError: queries were seen in fitting, or no LLM of the data is known to the model.
     """
-    data, notes = _comparable(router, data)
-    _refuse_seen(router, data, allow_seen)
+    data, notes = comparable(router, data)
+    refuse_seen(router, data, allow_seen)
     rng = np.random.default_rng(seed)
     predicted = predict_for_evaluation(router, router.featurize(data, progress), rng)
     score, trials = data["score"].values, data["trials"].values
     prediction = {MODEL: prediction_scores(predicted, score, trials, rng)}
 
-    assumed = router.cost.assumed_output_tokens
-    try:
-        cost = observed_cost(data, assumed)
-    except InputError as error:
-        notes.append(f"Routing is not evaluated, because costs are unknown: {error}")
-        return Evaluation(prediction, {}, (), data.sizes["query"], tuple(notes))
-    candidate = observed_on_every_query(score, cost)
-    if candidate.sum() < 2:
-        notes.append("Routing is not evaluated: fewer than two LLMs answered every query and have a known cost.")
-        return Evaluation(prediction, {}, (), data.sizes["query"], tuple(notes))
-    routing = _routing(router, data, predicted, candidate, cost, alphas, rng)
-    names = tuple(str(name) for name in data["llm"].values[candidate])
-    return Evaluation(prediction, routing, names, data.sizes["query"], tuple(notes))
+    routing, names, more = routing_scores(router, data, {MODEL: predicted.mean}, alphas, rng)
+    return Evaluation(prediction, routing, names, data.sizes["query"], (*notes, *more))
 
 
 def predict_for_evaluation(router: Router, queries: xr.Dataset, rng: np.random.Generator) -> Predicted:
@@ -172,42 +167,68 @@ def prediction_scores(
     }
 
 
-def _routing(
+def routing_scores(
     router: Router,
     data: xr.Dataset,
-    predicted: Predicted,
-    candidate: Bool[np.ndarray, " llm"],
-    cost: Float[np.ndarray, "query llm"],
+    means: Mapping[str, Float[np.ndarray, "query llm"]],
     alphas: Sequence[float],
     rng: np.random.Generator,
-) -> dict[str, dict[str, RoutingScore]]:
+) -> tuple[dict[str, dict[str, RoutingScore]], tuple[str, ...], list[str]]:
+    """Routing by each prediction, and by choices that need none, among the LLMs that answered every query.
+
+    All use the same predicted costs, which the router learned from its training data.
+
+    Args:
+        router: for its costs and the LLMs' mean scores on train.
+        data: the queries, with answers of LLMs that the router knows.
+        means: predicted E[score] by name, columns as in ``data``.
+        alphas: weights of correctness.
+        rng: of the random choice.
+
+    Returns:
+        Scores by name, then by alpha; the candidates; notes. Only notes without known costs or two
+        candidates.
+    """
+    try:
+        cost = observed_cost(data, router.cost.assumed_output_tokens)
+    except InputError as error:
+        return {}, (), [f"Routing is not evaluated, because costs are unknown: {error}"]
+    candidate = observed_on_every_query(data["score"].values, cost)
+    if candidate.sum() < 2:
+        return (
+            {},
+            (),
+            ["Routing is not evaluated: fewer than two LLMs answered every query and have a known cost."],
+        )
     score, cost = data["score"].values[:, candidate], cost[:, candidate]
     queries, llms = score.shape
     names = [str(name) for name in data["llm"].values[candidate]]
     model = router.cost
     columns = [model.llm.index(name) for name in names]
     expected = model.predict_cost([str(text) for text in data["text"].values], names)[:, columns]
-    fitted = router.posterior.tree["llms"]["mean_score"].sel(llm=names).values[None, :]
+    fitted = router.posterior.tree["llms"].to_dataset()["mean_score"].sel(llm=names).values[None, :]
 
     choices: dict[str, dict[float, Int[np.ndarray, " query"]]] = {}
     anything = random_choice(queries, llms, rng)
     for alpha in alphas:
-        utility = expected_utility(predicted.mean[:, candidate], expected, alpha=alpha, scale=model.scale_usd)
+        for name, mean in means.items():
+            utility = expected_utility(mean[:, candidate], expected, alpha=alpha, scale=model.scale_usd)
+            choices.setdefault(name, {})[alpha] = choose(utility)
         for name, choice in (
-            (MODEL, choose(utility)),
             ("best_single", best_single(fitted, queries)),
             ("cheapest", cheapest(expected, queries)),
             ("random", anything),
             ("oracle", oracle(score, cost, alpha=alpha)),
         ):
             choices.setdefault(name, {})[alpha] = choice
-    return {
+    scores = {
         name: {f"{alpha:g}": routing_score(choice, score, cost, alpha) for alpha, choice in by_alpha.items()}
         for name, by_alpha in choices.items()
     }
+    return scores, tuple(names), []
 
 
-def _comparable(router: Router, data: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+def comparable(router: Router, data: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
     """The data of the LLMs that the model knows, and a note on the others."""
     known = set(router.posterior.llm)
     names = [str(name) for name in data["llm"].values]
@@ -220,10 +241,13 @@ def _comparable(router: Router, data: xr.Dataset) -> tuple[xr.Dataset, list[str]
         return data, []
     data = select_llms(data, shared)
     data = data.isel(query=np.flatnonzero((data["trials"].values > 0).any(axis=1)))
-    return data, [f"The model does not know {', '.join(sorted(set(names) - known))}; their answers are left out."]
+    return data, [
+        f"The model does not know {', '.join(sorted(set(names) - known))}; their answers are left out."
+    ]
 
 
-def _refuse_seen(router: Router, data: xr.Dataset, allow_seen: bool) -> None:
+def refuse_seen(router: Router, data: xr.Dataset, allow_seen: bool) -> None:
+    """Raise InputError if a query was seen in fitting and that is not allowed."""
     fitted = router.posterior.tree["queries"].to_dataset()
     ids, hashes = set(fitted["query"].values.tolist()), set(fitted["text_hash"].values.tolist())
     texts = [str(text) for text in data["text"].values]

@@ -153,11 +153,13 @@ def _diagnose(quantity: str, names: list[str], values: np.ndarray) -> pd.DataFra
     import arviz as az  # seconds to import, and only a fit needs it
 
     dataset = xr.Dataset({"x": (("chain", "draw", "entry"), values.astype(np.float64))})
+    with np.errstate(invalid="ignore"):  # draws that never move give 0 / 0: r-hat is NaN, which fails the gate
+        r_hat = az.rhat(dataset, method="rank")["x"].values
     return pd.DataFrame(
         {
             "quantity": quantity,
             "name": names,
-            "r_hat": az.rhat(dataset, method="rank")["x"].values,
+            "r_hat": r_hat,
             "ess_bulk": az.ess(dataset, method="bulk")["x"].values,
             "ess_tail": az.ess(dataset, method="tail")["x"].values,
         }

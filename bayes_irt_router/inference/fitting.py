@@ -104,7 +104,7 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
     >>> text_hashes(["What is 2 + 2?"])
     ['80d92a2d3af92b0c']
     """
-    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
+    return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
 
 
 def _queries(data: xr.Dataset) -> xr.Dataset:

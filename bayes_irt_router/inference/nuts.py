@@ -30,7 +30,7 @@ class NUTS:
         backend: ``numpyro`` (JAX, CPU or GPU) or ``nutpie`` (needs the extra of that name; CPU, double precision).
     """
 
-    draws: int = 1000
+    draws: int = 1500
     tune: int = 500
     chains: int = 4
     target_accept: float = 0.8

@@ -1,14 +1,14 @@
 """Simulation-based calibration: does the sampler return the posterior of the model that the code states?"""
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import SCALARS, invariant_quantities
@@ -21,7 +21,10 @@ from bayes_irt_router.irt.starting_points import starting_points
 if TYPE_CHECKING:
     import pymc as pm
 
-LANES = 32  # chains that run as one vectorised program: each step waits for the longest trajectory among them
+CHUNK = 4  # chains that a CPU core takes before the progress bar moves
+LANES = 256  # chains that run side by side in one program on an accelerator
+DIFFICULTIES = 6  # how many queries' difficulty is ranked
+CONTRASTS, LIKELIHOOD = "contrasts", "log likelihood"
 COMPUTED = ("ability", "difficulty", "difficulty_weight", "discrimination", "discrimination_weight")
 
 type Arrays = dict[str, Any]
@@ -48,7 +51,7 @@ def simulation_based_calibration(
     The model is compiled once, with the scores as an input, and all replications run through NumPyro's NUTS in single
     precision, many at a time. As in a fit, chains begin at the package's starting points, not at the truth, and every
     replication has the coordinates that its own scores suggest. The quantities are those of the convergence gate, the
-    difficulty of each LLM's first query, the log likelihood (without it, a posterior that ignores the data would pass) and, where
+    difficulty of a few queries, the log likelihood (without it, a posterior that ignores the data would pass) and, where
     there are queries without answers, their p_correct: its truth comes from the model, its draws from the code that predicts
     unseen queries.
 
@@ -84,21 +87,305 @@ def simulation_based_calibration(
         warnings.filterwarnings("ignore", message="Explicitly requested dtype", category=UserWarning)
         program = _Program.of(model, data)
         prior = program.draw_prior(replications, rng)
-        replicated = [_replicated(program, data, prior, r) for r in range(replications)]
-        inputs = [program.inputs(prior, one, r) for r, one in enumerate(replicated)]
-        starts = [program.starts(model, one, sampler.chains, rng) for one in replicated]
-        posterior, likelihood, stats = _sample(program, inputs, starts, sampler, keep_draws, rng, progress)
-        true_likelihood = np.array(
-            [
-                program.log_likelihood(program.unconstrain({k: v[r] for k, v in prior.items()}), *inputs[r])
-                for r in range(replications)
-            ]
+        true_points = program.unconstrain({name: prior[name] for name in program.free})
+        starts, inputs = program.starts_and_inputs(model, data, prior, sampler.chains, rng)
+        points, stats = _sample(program.log_density, starts, inputs, sampler, keep_draws, rng, progress)
+        posterior = program.dataset(points, inputs)
+        truth_inputs = {**inputs, CONTRASTS: np.broadcast_to(program.contrasts, inputs[CONTRASTS].shape)}
+        truth = program.dataset({name: value[:, None] for name, value in true_points.items()}, truth_inputs)
+
+    which = int(rng.integers(2**32))  # the truth and the draws are asked for the same quantities
+    predict_rng = np.random.default_rng(rng.integers(2**32))
+    value = _quantities(posterior, data, which, cells, pairs, predict_rng)
+    true_value = _quantities(truth, data, which, cells, pairs, None).isel(draw=0, drop=True)
+    return xr.Dataset({"rank": ranks(true_value, value, rng), "truth": true_value, "value": value, **stats})
+
+
+def ranks(truth: xr.DataArray, value: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
+    """How many posterior draws lie below the truth, ties broken at random.
+
+    Args:
+        truth: dims (replication, quantity).
+        value: dims (replication, draw, quantity).
+        rng: breaks the ties.
+
+    Returns:
+        Whole numbers from 0 to the number of draws, dims (replication, quantity).
+
+    >>> truth = xr.DataArray([[0.5]], dims=("replication", "quantity"))
+    >>> value = xr.DataArray([[[0.1], [0.2], [0.9]]], dims=("replication", "draw", "quantity"))
+    >>> ranks(truth, value, np.random.default_rng(0)).item()
+    2
+    """
+    below, equal = (value < truth).sum("draw"), (value == truth).sum("draw")
+    return below + xr.DataArray(rng.integers(0, equal.values + 1), dims=below.dims)
+
+
+def _check(replications: int, sampler: NUTS, keep_draws: int) -> None:
+    problems = []
+    if replications < 2:
+        problems.append(f"replications is {replications}; it must be at least 2.")
+    if sampler.backend != "numpyro":
+        problems.append(f"The backend {sampler.backend} cannot run many data sets at once; choose numpyro.")
+    if keep_draws < 1 or keep_draws % sampler.chains or (sampler.draws * sampler.chains) % keep_draws:
+        problems.append(
+            f"{sampler.chains} chains of {sampler.draws} draws cannot be thinned to {keep_draws} draws;"
+            " choose a multiple of the chains that divides all the draws."
+        )
+    if problems:
+        raise InputError(problems)
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The model in JAX, as functions of a point in the sampler's space and of what differs between data sets.
+
+    Attributes:
+        model: the PyMC model of the template data.
+        contrasts: the coordinates of its prior draws.
+        free: names of the free variables.
+        log_density: of the posterior, up to a constant: (point, inputs) to a number.
+        compute: (point, inputs) to the variables that quantities come from, by name.
+    """
+
+    model: "pm.Model"
+    contrasts: Float[np.ndarray, "llm contrast"]
+    free: list[str]
+    log_density: Callable[[Arrays, Arrays], Any]
+    compute: Callable[[Arrays, Arrays], Arrays]
+
+    @classmethod
+    def of(cls, model: MIRT, data: xr.Dataset) -> "_Program":
+        from pymc.sampling.jax import get_jaxified_graph
+        from pytensor.graph.replace import clone_replace
+
+        contrasts = crude_estimates(data, model.traits).contrasts
+        built = model.build(data, contrasts)
+        names = [rv.name for rv in built.free_RVs]
+        # What differs between data sets becomes an input of the graph.
+        varying = {CONTRASTS: built[CONTRASTS]}
+        varying |= {rv.name: built.rvs_to_values[rv] for rv in built.observed_RVs}
+        replaced = {value: value.type() for value in varying.values()}
+        kept = [*COMPUTED, *(name for name in SCALARS if name in built.named_vars)]
+        outputs = [
+            built.logp(),
+            built.logp(vars=built.observed_RVs),
+            *built.replace_rvs_by_values([built[name] for name in kept]),
+        ]
+        points = [built.rvs_to_values[rv] for rv in built.free_RVs]
+
+        def function(chosen: list[Any]) -> Callable[[Arrays, Arrays], Any]:
+            graph = clone_replace(chosen, replaced)
+            inputs = [*points, *replaced.values()]
+            compiled = get_jaxified_graph(inputs=inputs, outputs=graph)
+            return lambda point, given: compiled(*(point[n] for n in names), *(given[n] for n in varying))
+
+        density, computed = function(outputs[:1]), function(outputs[1:])
+        return cls(
+            built,
+            contrasts,
+            names,
+            lambda point, given: density(point, given)[0],
+            lambda point, given: dict(zip([LIKELIHOOD, *kept], computed(point, given), strict=True)),
         )
 
-    template = data.assign_coords(trait=posterior["trait"])
-    which = int(rng.integers(2**32))  # truth and draws are asked for the same quantities
-    quantities = partial(_quantities, data=template, which=which, cells=cells, pairs=pairs)
-    truth = quantities(program.dataset(prior, model, data), true_likelihood[:, None], None)
-    value = quantities(posterior, likelihood, rng)
-    truth = truth.isel(draw=0, drop=True)
-    return xr.Dataset({"rank": ranks(truth, value, rng), "truth": truth, "value": value, **stats})
+    def draw_prior(self, replications: int, rng: np.random.Generator) -> Arrays:
+        """Free variables and scores, shape (replication, ...)."""
+        import pymc as pm
+
+        variables = [*self.model.free_RVs, *self.model.observed_RVs]
+        # Python instead of machine code: compiling would take longer than all draws.
+        drawn = pm.draw(variables, replications, random_seed=int(rng.integers(2**31)), mode="FAST_COMPILE")
+        return {rv.name: values for rv, values in zip(variables, drawn, strict=True)}
+
+    def unconstrain(self, values: Arrays) -> Arrays:
+        """From the variables' own scale to the sampler's: positive variables become logarithms; any leading dims."""
+        transforms = self.model.rvs_to_transforms
+        return {
+            name: value if (t := transforms[self.model[name]]) is None else t.forward(value).eval()
+            for name, value in values.items()
+        }
+
+    def starts_and_inputs(
+        self, model: MIRT, data: xr.Dataset, prior: Arrays, chains: int, rng: np.random.Generator
+    ) -> tuple[Arrays, Arrays]:
+        """Starting points, shape (replication, chain, ...), and the data sets, shape (replication, ...)."""
+        observed = [rv.name for rv in self.model.observed_RVs]
+        contrasts, points = [], []
+        for r in range(len(prior[observed[0]])):
+            replicated = _with_scores(data, {name: prior[name][r] for name in observed})
+            contrasts.append(crude_estimates(replicated, model.traits).contrasts)
+            points.append(starting_points(model, replicated, chains, rng))
+        default = {
+            rv.name: self.model.initial_point()[self.model.rvs_to_values[rv].name] for rv in self.model.free_RVs
+        }
+        stacked = {name: np.stack([[p[name] for p in one] for one in points]) for name in points[0][0]}
+        shape = (len(points), chains)
+        starts = {name: np.broadcast_to(value, (*shape, *value.shape)) for name, value in default.items()}
+        starts |= self.unconstrain(stacked)
+        inputs = {CONTRASTS: np.stack(contrasts), **{name: prior[name] for name in observed}}
+        as_single = lambda arrays: {k: np.asarray(v, np.float32) for k, v in arrays.items()}  # noqa: E731
+        return as_single(starts), as_single(inputs)
+
+    def dataset(self, points: Arrays, inputs: Arrays) -> xr.Dataset:
+        """The variables that quantities come from, dims (chain, draw, ...), each replication being a chain."""
+        import jax
+
+        computed = jax.jit(jax.vmap(jax.vmap(self.compute, (0, None))))(points, inputs)
+        dims = {**self.model.named_vars_to_dims, LIKELIHOOD: ()}
+        return xr.Dataset(
+            {n: (("chain", "draw", *dims.get(n, ())), np.asarray(v)) for n, v in computed.items()},
+            coords={n: np.asarray(v) for n, v in self.model.coords.items() if n in ("query", "llm", "trait")},
+        )
+
+
+def _with_scores(data: xr.Dataset, drawn: Arrays) -> xr.Dataset:
+    """The data with the scores (llm, query) that the model's observed variables took."""
+    graded, missing = graded_queries(data), data["trials"].transpose("query", "llm").values == 0
+    score = np.empty(missing.shape)
+    score[~graded] = drawn["score"].T
+    if graded.any():
+        score[graded] = drawn["graded_score"].T
+    return data.assign(score=(("query", "llm"), np.where(missing, np.nan, score)))
+
+
+def _sample(
+    log_density: Callable[[Arrays, Arrays], Any],
+    starts: Arrays,
+    inputs: Arrays,
+    sampler: NUTS,
+    keep_draws: int,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[Arrays, dict[str, Any]]:
+    """Run every chain of every replication.
+
+    Returns:
+        Points in the sampler's space, shape (replication, draw, ...), and the statistics of the result.
+    """
+    import jax
+    from numpyro.infer.hmc import hmc
+    from rich.console import Console
+    from rich.progress import track
+
+    init, step = hmc(potential_fn_gen=lambda given: lambda point: -log_density(point, given), algo="NUTS")
+    kept = keep_draws // sampler.chains
+    thin = sampler.draws // kept
+    warm = -(-sampler.tune // thin)  # blocks of `thin` transitions
+
+    def run(start: Arrays, given: Arrays, key: Any) -> tuple[Arrays, Any, Any]:
+        state = init(
+            start,
+            warm * thin,
+            target_accept_prob=sampler.target_accept,
+            trajectory_length=None,
+            max_tree_depth=sampler.max_tree_depth,
+            model_args=(given,),
+            rng_key=key,
+        )
+
+        def once(_: Any, carry: Any) -> Any:
+            state, divergent, steps = carry
+            state = step(state, (given,))
+            return state, divergent + state.diverging, steps + state.num_steps
+
+        def thinned(state: Any, _: Any) -> Any:
+            state, divergent, steps = jax.lax.fori_loop(0, thin, once, (state, 0, 0))
+            return state, (state.z, divergent, steps)
+
+        # One loop for the warm-up and the draws, so that the transition is compiled once.
+        _, traced = jax.lax.scan(thinned, state, length=warm + kept)
+        points, divergent, steps = jax.tree.map(lambda values: values[warm:], traced)
+        return points, divergent.sum() / sampler.draws, steps.sum() / sampler.draws
+
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        devices = devices[: os.cpu_count()]  # PyMC asks XLA for a hundred
+    # A CPU core takes one chain after the other: side by side in one program, each would wait for the longest trajectory.
+    together = None if devices[0].platform == "cpu" else LANES
+    mesh = jax.sharding.Mesh(np.array(devices), ("chain",))
+    spec = jax.sharding.PartitionSpec("chain")
+    run_all = jax.jit(
+        jax.shard_map(
+            lambda *chains: jax.lax.map(lambda chain: run(*chain), chains, batch_size=together),
+            mesh=mesh,
+            in_specs=spec,
+            out_specs=spec,
+            check_vma=False,
+        )
+    )
+
+    replications, chains = next(iter(starts.values())).shape[:2]
+    total = replications * chains
+    width = len(devices) * (CHUNK if together is None else together)  # chains between two ticks of the progress bar
+    keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), total)
+    flat = {name: value.reshape(total, *value.shape[2:]) for name, value in starts.items()}
+    results = []
+    bar = track(
+        range(0, total, width), "Calibrating", console=Console(stderr=True), disable=not progress, transient=True
+    )
+    for first in bar:
+        chosen = np.minimum(np.arange(first, first + width), total - 1)  # the last call is filled up
+        given = {name: value[chosen // chains] for name, value in inputs.items()}
+        out = run_all({name: value[chosen] for name, value in flat.items()}, given, keys[chosen])
+        results.append(jax.tree.map(np.asarray, out))
+    points, divergent, steps = jax.tree.map(lambda *parts: np.concatenate(parts)[:total], *results)
+    shape = (replications, keep_draws)
+    return (
+        {name: value.reshape(*shape, *value.shape[2:]) for name, value in points.items()},
+        {
+            "divergent": ("replication", divergent.reshape(replications, chains).mean(axis=1)),
+            "leapfrog_steps": ("replication", steps.reshape(replications, chains).mean(axis=1)),
+        },
+    )
+
+
+def _quantities(
+    draws: xr.Dataset, data: xr.Dataset, which: int, cells: int, pairs: int, predict_rng: np.random.Generator | None
+) -> xr.DataArray:
+    """Everything that is ranked, dims (replication, draw, quantity).
+
+    Args:
+        draws: dims (chain, draw, ...), each replication being a chain.
+        data: the template.
+        which: seed of the choice of quantities.
+        cells: number of cells.
+        pairs: number of entries of ``A Cov(theta) A'``.
+        predict_rng: predicts the queries without answers as a user's unseen queries are; None: takes the model's own.
+    """
+    rng = np.random.default_rng(which)
+    found = invariant_quantities(draws, data, rng, cells=cells, pairs=pairs)
+    if "covariate_weight" in found:  # the specific traits' weights turn with the coordinates
+        names, values = found["covariate_weight"]
+        general = draws.sizes["covariate"]
+        found["covariate_weight"] = (names[:general], values[:, :, :general])
+    queries = np.sort(rng.choice(draws.sizes["query"], min(DIFFICULTIES, draws.sizes["query"]), replace=False))
+    found["difficulty"] = (list(draws["query"].values[queries]), draws["difficulty"].values[:, :, queries])
+    found[LIKELIHOOD] = ([LIKELIHOOD], draws[LIKELIHOOD].values[:, :, None])
+    if (unanswered := (data["trials"].sum("llm").values == 0)).any():
+        found["predicted cell"] = _predicted(draws, data.isel(query=unanswered), predict_rng)
+
+    sort = [sort for sort, (names, _) in found.items() for _ in names]
+    label = [f"{sort}: {name}" for sort, (names, _) in found.items() for name in names]
+    values = np.concatenate([values for _, values in found.values()], axis=2)
+    return xr.DataArray(
+        values,
+        dims=("replication", "draw", "quantity"),
+        coords={"quantity": label, "sort": ("quantity", sort)},
+    )
+
+
+def _predicted(
+    draws: xr.Dataset, queries: xr.Dataset, rng: np.random.Generator | None
+) -> tuple[list[str], np.ndarray]:
+    """p_correct of queries, each LLM's: by the model, or (with ``rng``) by prediction, one draw of their residuals a draw."""
+    if rng is None:
+        own = draws.sel(query=queries["query"].values)
+        parameters = own["discrimination"].values, own["difficulty"].values
+    else:
+        items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
+        shape = (draws.sizes["chain"], draws.sizes["draw"])
+        parameters = tuple(part.reshape(*shape, *part.shape[1:]) for part in drawn_items(items, rng))
+    p = p_correct(draws["ability"].values, *parameters)
+    names = [f"{query} x {llm}" for query in queries["query"].values for llm in queries["llm"].values]
+    return names, p.reshape(*p.shape[:2], -1)

@@ -17,7 +17,28 @@ from bayes_irt_router.inference.posterior import Posterior
 SCHEMA_VERSION = 1
 RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
 KINDS = ("mirt",)
-NEEDED = ("posterior", "sample_stats", "queries", "llms", "feature_map", "gate")
+# What prediction, routing and the summaries read; a folder without it is refused when loaded, not later.
+NEEDED = {
+    "posterior": (
+        "ability",
+        "difficulty",
+        "difficulty_mean",
+        "difficulty_weight",
+        "difficulty_residual_sd",
+        "difficulty_kernel_sd",
+        "discrimination",
+        "discrimination_mean",
+        "discrimination_weight",
+        "discrimination_residual_sd",
+        "discrimination_kernel_sd",
+    ),
+    "sample_stats": (),
+    "queries": ("embedding", "text_hash"),
+    "llms": ("llm",),
+    "feature_map": ("landmarks", "projection", "lengthscale", "surface_mean", "surface_scale"),
+    "gate": ("quantity", "name", "r_hat", "ess_bulk", "ess_tail"),
+}
+NEEDED_RECORD = ("model", "encoder", "data", "cost", "gate")
 
 
 def save(posterior: Posterior, directory: Path) -> None:
@@ -72,6 +93,15 @@ def load(directory: Path) -> Posterior:
         raise InputError(f"{directory / DRAWS} has no group {', '.join(missing)}; it is not of this program. Fit again.")
 
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    missing = [
+        f"{variable} of the {name}"
+        for name, variables in NEEDED.items()
+        for variable in variables
+        if variable not in groups[name].variables
+    ]
+    missing += [f"{name} of the record" for name in NEEDED_RECORD if not isinstance(record.get(name), dict)]
+    if missing:
+        raise InputError(f"{directory} is incomplete ({', '.join(missing)}); copy it again, or fit again.")
     try:
         told = record.pop("gate")
         table = groups.pop("gate").to_dataframe().reset_index(drop=True)

@@ -9,7 +9,7 @@ import xarray as xr
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.crude_estimates import crude_estimates
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
-from bayes_irt_router.irt.priors import MIRTPriors
+from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -139,18 +139,16 @@ class MIRT:
             ability = self._ability(data, crude_estimates(data, traits).contrasts if contrasts is None else contrasts)
 
             mean_b = pm.Normal("difficulty_mean", 0.0, priors.difficulty_mean)
-            surface_b = pm.HalfNormal("difficulty_surface_sd", priors.difficulty_surface)
-            kernel_b = pm.HalfNormal("difficulty_kernel_sd", priors.difficulty_kernel)
-            residual_b = pm.HalfNormal("difficulty_residual_sd", priors.difficulty_residual)
+            surface_b = _scale("difficulty_surface_sd", priors.difficulty_surface)
+            kernel_b = _scale("difficulty_kernel_sd", priors.difficulty_kernel)
+            residual_b = _scale("difficulty_residual_sd", priors.difficulty_residual)
             component_b = pm.Normal("difficulty_component", 0.0, 1.0, dims="component")
             component_b = pt.concatenate([surface_b * component_b[:count], kernel_b * component_b[count:]])
 
             mean_a = pm.HalfNormal("discrimination_mean", priors.discrimination_mean)
-            surface_a = pm.HalfNormal("discrimination_surface_sd", priors.discrimination_surface, dims="trait_kind")
-            kernel_a = pm.HalfNormal("discrimination_kernel_sd", priors.discrimination_kernel, dims="trait_kind")
-            residual_a = pm.HalfNormal(
-                "discrimination_residual_sd", priors.discrimination_residual, dims="trait_kind"
-            )
+            surface_a = _scale("discrimination_surface_sd", priors.discrimination_surface, "trait_kind")
+            kernel_a = _scale("discrimination_kernel_sd", priors.discrimination_kernel, "trait_kind")
+            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual, "trait_kind")
             component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
             component_a = pt.concatenate(
                 [each_trait(surface_a) * component_a[:, :count], each_trait(kernel_a) * component_a[:, count:]], axis=1
@@ -192,7 +190,7 @@ class MIRT:
         if self.families:
             names, index = family_index(data)
             pm.modelcontext(None).add_coord("family", names)
-            family_sd = pm.HalfNormal("family_sd", self.priors.family)
+            family_sd = _scale("family_sd", self.priors.family)
             effect = pm.Normal("family_effect", 0.0, 1.0, dims=("trait", "family"))
             raw = raw + family_sd * effect[:, index]
         raw = raw - raw.mean(axis=1, keepdims=True)
@@ -251,7 +249,7 @@ class MIRT:
                 "graded_score",
                 logit[:, np.flatnonzero(graded)],
                 _constant(trials[:, graded]),
-                pm.LogNormal("score_precision", np.log(self.priors.score_precision), 1.0),
+                _scale("score_precision", self.priors.score_precision),
                 logp=_beta_mean_logp,
                 random=_beta_mean_random,
                 observed=_constant(inside),
@@ -277,6 +275,13 @@ def _constant(values: np.ndarray) -> np.ndarray:
     import pytensor
 
     return np.asarray(values, dtype=pytensor.config.floatX)
+
+
+def _scale(name: str, median: float, dims: str | None = None) -> "TensorVariable":
+    """A log-normal prior, LOG_SD on the log: away from zero, where a chain would dwell (the sampler sees the log of a scale)."""
+    import pymc as pm
+
+    return pm.LogNormal(name, np.log(median), LOG_SD, dims=dims)
 
 
 def _binomial_mean_logp(score: Any, logit: Any, trials: Any) -> Any:

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, fields
 
 from bayes_irt_router.errors import InputError
 
+LOG_SD = 0.8  # of every log-normal prior, on the log
+
 
 @dataclass(frozen=True)
 class MIRTPriors:
@@ -14,17 +16,19 @@ class MIRTPriors:
 
     Attributes:
         difficulty_mean: SD of the normal prior on the mean difficulty.
-        difficulty_surface: scale of the half-normal prior on the SD of the surface features' weights on difficulty.
-        difficulty_kernel: scale of the half-normal prior on the SD of the embedding's smooth effect on difficulty.
-        difficulty_residual: scale of the half-normal prior on the SD of what the features leave of difficulty.
+        difficulty_surface: median of the log-normal prior on the SD of the surface features' weights on difficulty.
+        difficulty_kernel: median of the log-normal prior on the SD of the embedding's smooth effect on difficulty.
+        difficulty_residual: median of the log-normal prior on the SD of what the features leave of difficulty.
         discrimination_mean: scale of the half-normal prior on the mean discrimination of the general trait, the first one;
             the specific traits have mean discrimination 0.
-        discrimination_surface: as for difficulty, one SD per trait.
-        discrimination_kernel: as for difficulty, one SD per trait.
-        discrimination_residual: as for difficulty, one SD per trait.
+        discrimination_surface: as for difficulty; one SD for the general trait, one for the specific traits.
+        discrimination_kernel: as for difficulty; one SD for the general trait, one for the specific traits.
+        discrimination_residual: as for difficulty; one SD for the general trait, one for the specific traits.
         covariate: SD of the normal prior on the weight of a standardised LLM covariate on ability, in residual SDs of ability.
-        family: scale of the half-normal prior on the SD of the effect that LLMs of one family share, in the same unit.
-        score_precision: median of the log-normal prior (log SD 1) on the precision of graded scores; no unit.
+        family: median of the log-normal prior on the SD of the effect that LLMs of one family share, in the same unit.
+        score_precision: median of the log-normal prior on the precision of graded scores; no unit.
+
+    All log-normal priors have the SD ``LOG_SD`` = 0.8 on the log: a factor of five up or down is two SDs.
 
     >>> from dataclasses import replace
     >>> replace(MIRTPriors(), difficulty_residual=2.0).difficulty_residual
@@ -32,15 +36,15 @@ class MIRTPriors:
     """
 
     difficulty_mean: float = 2.0
-    difficulty_surface: float = 0.5
-    difficulty_kernel: float = 1.5
-    difficulty_residual: float = 1.5
+    difficulty_surface: float = 0.2
+    difficulty_kernel: float = 1.0
+    difficulty_residual: float = 1.0
     discrimination_mean: float = 1.5
-    discrimination_surface: float = 0.3
-    discrimination_kernel: float = 1.0
-    discrimination_residual: float = 0.7
+    discrimination_surface: float = 0.05
+    discrimination_kernel: float = 0.3
+    discrimination_residual: float = 0.3
     covariate: float = 0.5
-    family: float = 0.5
+    family: float = 0.4
     score_precision: float = 5.0
 
     def __post_init__(self) -> None:

@@ -13,9 +13,10 @@ SCHEMA_VERSION = 1
 
 
 def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
-    """What ``birt info --json`` prints: the record of the fit, the gate, and the LLMs with their general ability.
+    """What ``birt info --json`` prints: the record of the fit, the gate, and the LLMs by falling ability.
 
-    ``llms`` is a list of ``{llm, answers, mean_score, ability: {mean, lower, upper, level}, ...}`` by falling ability.
+    ``llms`` is a list of ``{llm, answers, mean_score, ability: {mean, lower, upper, level}, ...}``, the
+    ability that of the general trait.
     """
     gate = posterior.gate
     llms = [
@@ -55,7 +56,7 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
     llms = llm_frame(posterior, level).rename(
         columns={"input_price_per_million": "input USD/M", "output_price_per_million": "output USD/M"}
     )
-    caption = f"Ability on the general trait, in standard deviations of these LLMs, with its {100 * level:g}% interval."
+    caption = f"Ability: the general trait, in SDs of these LLMs, with its {100 * level:g}% interval."
     print_table("LLMs", llms, console, caption)
     console.print(gate_table(posterior.gate))
     for note in record["cost"]["notes"]:
@@ -81,7 +82,7 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
         ("encoder", f"{encoder['name']}, revision {encoder['revision']}"),
         (
             "features",
-            f"{len(feature_map['surface_features'])} of the text's surface, {feature_map['landmarks']} landmarks",
+            f"{len(feature_map['surface_features'])} of the surface, {feature_map['landmarks']} landmarks",
         ),
         (
             "sampler",
@@ -91,7 +92,7 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
         ("draws kept", f"{posterior.size:,}"),
         (
             "time",
-            f"{record['seconds']:,.0f} s on {record['device']}, {record['leapfrog_steps']:.0f} leapfrog steps a draw",
+            f"{record['seconds']:,.0f} s on {record['device']}; {record['leapfrog_steps']:.0f} steps a draw",
         ),
         ("fitted", f"{record['fitted']} on {record['machine']}"),
         ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),

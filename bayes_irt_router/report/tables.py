@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.console import Console, Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,19 +18,20 @@ from bayes_irt_router.routing.decision import Candidate, Decision
 MISSING = "-"
 DIGITS = 4  # significant digits of the largest number of a column
 MOST_CANDIDATES = 8  # of a decision; the others are counted in its caption
-PROMPT_CHARACTERS = 44  # of a prompt, in a table of many
+PROMPT_CHARACTERS = 28  # of a prompt, in a table of many
 
 
 def column_texts(values: pd.Series) -> list[str]:
     """The cells of one column as they are shown; missing ones as a dash.
 
-    The numbers of a column share their decimals: as many as show four significant digits of the largest one (three if all are
-    below 1). Where that would leave nothing of a small positive number, as with costs, each number gets three digits of its own.
+    The numbers of a column share their decimals: as many as show four significant digits of the largest one
+    (three if all are below 1). Amounts of money, which span magnitudes, get three significant digits each: a
+    column is one if its name has the word USD.
 
-    >>> column_texts(pd.Series([0.5, 0.123456])), column_texts(pd.Series([0.25, 0.0000037]))
-    (['0.500', '0.123'], ['0.250', '0.00000370'])
-    >>> column_texts(pd.Series([12345, 7])), column_texts(pd.Series([True, None])), column_texts(pd.Series([1.5, None]))
-    (['12,345', '7'], ['yes', '-'], ['1.500', '-'])
+    >>> column_texts(pd.Series([0.5, 0.123456])), column_texts(pd.Series([12345, 7]))
+    (['0.500', '0.123'], ['12,345', '7'])
+    >>> column_texts(pd.Series([0.25, 0.0000037], name="cost USD")), column_texts(pd.Series([True, None]))
+    (['0.250', '0.00000370'], ['yes', '-'])
     """
     cells = values.tolist()
     numbers = [abs(float(cell)) for cell in cells if _is_number(cell) and math.isfinite(cell) and cell != 0]
@@ -39,16 +40,15 @@ def column_texts(values: pd.Series) -> list[str]:
     largest = max(numbers, default=1.0)
     digits = DIGITS if largest >= 1 else DIGITS - 1
     decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
-    signed = any(_is_number(cell) and cell < 0 for cell in cells)
-    if not signed and min(numbers, default=1.0) < 10.0**-decimals:
-        return [_text(cell, None) for cell in cells]
-    return [_text(cell, decimals) for cell in cells]
+    money = "USD" in str(values.name)
+    return [_text(cell, None if money else decimals) for cell in cells]
 
 
 def frame_table(title: str, frame: pd.DataFrame, caption: str | None = None) -> Group:
     """A data frame as a titled table, with a caption below it.
 
-    The index is shown if it has text. A single row with more than five columns is shown upright: a row for each column.
+    The index is shown if it has text. A single row with more than five columns is shown upright: a row for
+    each column.
     """
     texts = pd.DataFrame({str(name): column_texts(frame[name]) for name in frame.columns}, index=frame.index)
     numeric = {str(name): _numeric(frame[name]) for name in frame.columns}
@@ -59,7 +59,7 @@ def frame_table(title: str, frame: pd.DataFrame, caption: str | None = None) -> 
         numeric = {"": False, head: True}
     elif named:
         texts.insert(0, str(frame.index.name or ""), frame.index.astype(str), allow_duplicates=True)
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for name in texts.columns:
         right = numeric.get(name, False)
         table.add_column(
@@ -75,7 +75,7 @@ def frame_table(title: str, frame: pd.DataFrame, caption: str | None = None) -> 
 
 def print_table(title: str, frame: pd.DataFrame, console: Console, caption: str | None = None) -> None:
     """Print a data frame as a titled table, and an empty line after it."""
-    console.print(Padding(frame_table(title, frame, caption), (0, 0, 1, 0)))
+    console.print(frame_table(title, frame, caption), "")
 
 
 def decision_table(decision: Decision, title: str | None = None, most: int = MOST_CANDIDATES) -> Group:
@@ -91,7 +91,7 @@ def decisions_frame(prompts: Sequence[str], decisions: Sequence[Decision]) -> pd
     """One row for each decision: the prompt's beginning, the chosen LLM, and what is expected of it."""
     return pd.DataFrame(
         [
-            {"prompt": shortened(prompt), **_candidate_row(decision.candidates[0])}
+            {"prompt": shortened(prompt), **_candidate_row(decision.candidates[0], utility=False)}
             for prompt, decision in zip(prompts, decisions, strict=True)
         ]
     )
@@ -115,9 +115,9 @@ def gate_table(gate: ConvergenceGate, title: str = "Convergence") -> Group:
 def llm_frame(posterior: Posterior, level: float = 0.89) -> pd.DataFrame:
     """The fitted LLMs by falling general ability.
 
-    Columns: ``llm``; ``answers`` and ``mean_score``, what was fitted; ``ability``, ``lower`` and ``upper``, posterior mean and
-    equal-tailed interval of the general trait, in standard deviations of the fitted LLMs; the prices per million tokens where
-    known.
+    Columns: ``llm``; ``answers`` and ``mean_score``, what was fitted; ``ability``, ``lower`` and ``upper``,
+    posterior mean and equal-tailed interval of the general trait, in standard deviations of the fitted LLMs;
+    the prices per million tokens where known.
     """
     table = posterior.tree["llms"].to_dataset()
     general = posterior.draws["ability"].isel(trait=0).transpose("chain", "draw", "llm").values
@@ -146,9 +146,9 @@ def interval_text(lower: float, upper: float) -> str:
     return f"{lower:.2f} to {upper:.2f}"
 
 
-def _candidate_row(candidate: Candidate) -> dict[str, Any]:
+def _candidate_row(candidate: Candidate, *, utility: bool = True) -> dict[str, Any]:
     p = candidate.p_correct
-    return {
+    row = {
         "LLM": candidate.llm,
         "P(correct)": p.mean,
         f"{100 * p.level:g}% interval": interval_text(p.lower, p.upper),
@@ -156,6 +156,7 @@ def _candidate_row(candidate: Candidate) -> dict[str, Any]:
         "utility": candidate.utility,
         "P(best)": candidate.p_best,
     }
+    return row if utility else {name: value for name, value in row.items() if name != "utility"}
 
 
 def _is_number(cell: object) -> bool:
@@ -167,7 +168,7 @@ def _numeric(values: pd.Series) -> bool:
 
 
 def _text(cell: Any, decimals: int | None) -> str:
-    """One cell; ``decimals`` None gives a number three significant digits."""
+    """One cell; with ``decimals`` None a number gets three significant digits."""
     if cell is None or cell is pd.NA or (_is_number(cell) and math.isnan(cell)):
         return MISSING
     if isinstance(cell, bool | np.bool_):

@@ -1,4 +1,7 @@
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,14 +54,15 @@ def mapped(bank):
 
 
 def random_point(model, rng):
-    """A point in the sampler's space: everything real, positive variables as logarithms."""
-    start = {
-        value.name: model.rvs_to_values[rv] for rv in model.free_RVs for value in [model.rvs_to_values[rv]]
-    }
-    shapes = {name: model.initial_point()[name].shape for name in start}
+    """A point in the sampler's space: everything real, positive variables as logarithms.
+
+    The logits stay within 9, where no probability is so near 0 or 1 that the beta density cuts it off.
+    """
     return {
-        name: rng.normal(-0.3, 0.4, shape) if name.endswith("_log__") else rng.normal(0.0, 1.0, shape)
-        for name, shape in shapes.items()
+        name: rng.normal(-0.7, 0.3, value.shape)
+        if name.endswith("_log__")
+        else rng.normal(0, 0.4, value.shape)
+        for name, value in model.initial_point().items()
     }
 
 
@@ -80,6 +84,10 @@ def normal(x, sd=1.0):
 
 def half_normal(x, scale):
     return normal(x, scale) + np.size(x) * np.log(2.0)
+
+
+def log_normal(x, median):
+    return normal(np.log(x) - np.log(median), 0.8) - np.sum(np.log(x))
 
 
 def chi_square(x, degrees):
@@ -118,10 +126,10 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
     if mirt.covariates:
         total += normal(v["covariate_weight"], priors.covariate)
     if mirt.families:
-        total += half_normal(v["family_sd"], priors.family) + normal(v["family_effect"])
+        total += log_normal(v["family_sd"], priors.family) + normal(v["family_effect"])
     for equation in ("difficulty", "discrimination"):
         for kind in ("surface", "kernel", "residual"):
-            total += half_normal(v[f"{equation}_{kind}_sd"], getattr(priors, f"{equation}_{kind}"))
+            total += log_normal(v[f"{equation}_{kind}_sd"], getattr(priors, f"{equation}_{kind}"))
     total += half_normal(v["discrimination_mean"], priors.discrimination_mean)
     total += normal(v["difficulty_component"]) + normal(v["discrimination_component"])
     total += normal(v["discrimination_residual"])
@@ -146,7 +154,9 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
             n, y = int(data["trials"].values[i, j]), float(data["score"].values[i, j])
             if n == 0:
                 continue
-            p = expit(discrimination[i] @ theta[j] - v["difficulty"][i])
+            logit = discrimination[i] @ theta[j] - v["difficulty"][i]
+            assert abs(logit) < 9
+            p = expit(logit)
             if graded[i]:
                 k = n * (float(v["score_precision"]) + 1) - 1
                 inside = GRADED_MARGIN + (1 - 2 * GRADED_MARGIN) * y
@@ -155,8 +165,7 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
             else:
                 total += n * (y * np.log(p) + (1 - y) * np.log(1 - p))
     if graded.any():
-        log_precision = np.log(v["score_precision"])
-        total += normal(log_precision - np.log(priors.score_precision)) - log_precision
+        total += log_normal(v["score_precision"], priors.score_precision)
     return total
 
 
@@ -169,24 +178,61 @@ def some_contrasts(llms, rng):
     return qr(np.column_stack([np.ones(llms), rng.standard_normal((llms, llms - 1))]))[0][:, 1:]
 
 
-@pytest.mark.parametrize("kind", ["single", "repeated", "graded"])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_log_density_equals_the_equations(mapped, variant, kind):
-    mirt, rng = VARIANTS[variant], np.random.default_rng(5)
-    data = with_answers(mapped, kind)
-    assert graded_queries(data).any() == (kind == "graded")
-    contrasts = some_contrasts(data.sizes["llm"], rng)
+@dataclass(frozen=True)
+class Built:
+    """A model, what it was built from, and its deterministic variables as a function of a point."""
+
+    mirt: MIRT
+    data: xr.Dataset
+    contrasts: np.ndarray
+    model: Any
+    values: Callable
+
+
+def build(mirt, data):
+    contrasts = some_contrasts(data.sizes["llm"], np.random.default_rng(5))
     model = mirt.build(data, contrasts)
-    density = model.compile_logp(mode=QUICK)
-    values = compiled(model, "difficulty_weight", "discrimination_weight", "ability", "discrimination")
+    names = ("difficulty_weight", "discrimination_weight", "ability", "discrimination")
+    return Built(mirt, data, contrasts, model, compiled(model, *names))
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def built(mapped, request):
+    """Every variant, fitted to all sorts of answers at once: missing, single, repeated and graded ones."""
+    return build(VARIANTS[request.param], with_answers(mapped, "graded"))
+
+
+def check_log_density(built):
+    rng, density = np.random.default_rng(6), built.model.compile_logp(mode=QUICK)
     for _ in range(3):
-        point = random_point(model, rng)
+        point = random_point(built.model, rng)
         v, jacobian = natural(point)
-        weight_b, weight_a, ability, discrimination = values(point)
-        expected = log_density(mirt, data, v, contrasts, weight_b, weight_a) + jacobian
+        weight_b, weight_a, ability, discrimination = built.values(point)
+        expected = log_density(built.mirt, built.data, v, built.contrasts, weight_b, weight_a) + jacobian
         assert density(point) == pytest.approx(expected, rel=1e-6, abs=1e-4)
-        np.testing.assert_allclose(ability, framed_ability(mirt, data, v, contrasts), atol=1e-6)
-        assert discrimination.shape == (data.sizes["query"], mirt.traits)
+        theta = framed_ability(built.mirt, built.data, v, built.contrasts)
+        np.testing.assert_allclose(ability, theta, atol=1e-6)
+        assert discrimination.shape == (built.data.sizes["query"], built.mirt.traits)
+
+
+def test_log_density_equals_the_equations(built):
+    assert graded_queries(built.data).any()
+    check_log_density(built)
+
+
+@pytest.mark.parametrize("kind", ["single", "repeated"])
+def test_log_density_without_graded_answers(mapped, kind):
+    data = with_answers(mapped, kind)
+    assert not graded_queries(data).any()
+    check_log_density(build(MIRT(traits=2), data))
+
+
+def test_ability_has_mean_0_sd_1_and_no_correlation_at_every_point(built):
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        ability = built.values(random_point(built.model, rng))[2]
+        np.testing.assert_allclose(ability.mean(axis=0), 0.0, atol=1e-6)
+        np.testing.assert_allclose(ability.T @ ability / len(ability), np.eye(ability.shape[1]), atol=1e-6)
 
 
 def test_named_weights_have_the_prior_of_the_sampled_ones(mapped):
@@ -229,17 +275,6 @@ def test_there_may_be_no_surface_features(mapped):
     assert np.isfinite(model.compile_logp(mode=QUICK)(random_point(model, np.random.default_rng(0))))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_ability_has_mean_0_sd_1_and_no_correlation_at_every_point(mapped, variant):
-    data = with_answers(mapped, "single")
-    model = VARIANTS[variant].build(data)
-    ability_of, rng = compiled(model, "ability"), np.random.default_rng(1)
-    for _ in range(5):
-        (ability,) = ability_of(random_point(model, rng))
-        np.testing.assert_allclose(ability.mean(axis=0), 0.0, atol=1e-6)
-        np.testing.assert_allclose(ability.T @ ability / len(ability), np.eye(ability.shape[1]), atol=1e-6)
-
-
 def test_the_prior_of_ability_favours_no_direction(mapped):
     """Without covariates the abilities span a uniformly distributed subspace of the zero-sum vectors.
 
@@ -248,7 +283,7 @@ def test_the_prior_of_ability_favours_no_direction(mapped):
     """
     import pymc as pm
 
-    data, rng, draws = with_answers(mapped, "single"), np.random.default_rng(0), 2000
+    data, rng, draws = with_answers(mapped, "single"), np.random.default_rng(0), 600
     llms = data.sizes["llm"]
     contrasts = some_contrasts(llms, rng)
     model = MIRT(traits=3).build(data, contrasts)
@@ -267,24 +302,23 @@ def test_the_prior_of_ability_favours_no_direction(mapped):
 
 
 def test_anchors_choose_coordinates_and_leave_the_model_alone(mapped):
-    """Two bases give logits of the same prior distribution, also with covariates and families."""
+    """Two bases give one prior, of logits and of where the specific traits lie, also with covariates."""
     import pymc as pm
 
-    data, draws = with_answers(mapped, "single"), 1000
-    mirt = MIRT(traits=3, covariates=("release_date",), families=True, priors=MIRTPriors(covariate=2.0))
+    data, draws = with_answers(mapped, "single"), 400
+    mirt = MIRT(traits=3, covariates=("release_date",), families=True)
+    bases = [some_contrasts(data.sizes["llm"], np.random.default_rng(seed)) for seed in (0, 1)]
+    anchors = np.hstack([contrasts[:, :2] for contrasts in bases])  # what might be favoured by mistake
     summaries = []
-    for seed in (0, 1):
-        contrasts = some_contrasts(data.sizes["llm"], np.random.default_rng(seed))
+    for seed, contrasts in enumerate(bases):
         model = mirt.build(data, contrasts)
         ability, discrimination = pm.draw(
             [model["ability"], model["discrimination"]], draws=draws, random_seed=seed, mode=QUICK
         )
-        specific = np.einsum("sjd,skd->sjk", ability[:, :, 1:], ability[:, :, 1:]) / ability.shape[1]
-        logit = np.tanh(np.einsum("sqd,sjd->sqj", discrimination[:, :3], ability))  # bounded: moments exist
-        squares = np.square(logit).reshape(draws, -1)
-        products = (logit[:, 0, :, None] * logit[:, 1, None, :]).reshape(draws, -1)
-        gram = specific[:, *np.triu_indices(ability.shape[1])]
-        summaries.append(np.hstack([logit.reshape(draws, -1), squares, products, gram, gram**2]))
+        along = np.einsum("sjd,ju->sud", ability[:, :, 1:], anchors) / np.sqrt(len(anchors))
+        held = np.square(along).sum(axis=2)
+        logit = np.tanh(np.einsum("sd,sjd->sj", discrimination[:, 0], ability))  # bounded: moments exist
+        summaries.append(np.hstack([logit, logit**2, held, held**2]))
     first, second = summaries
     error = np.sqrt((first.var(axis=0) + second.var(axis=0)) / draws)
     z = (first.mean(axis=0) - second.mean(axis=0)) / error
