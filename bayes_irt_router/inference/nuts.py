@@ -24,7 +24,8 @@ class NUTS:
         draws: kept draws of each chain.
         tune: warm-up draws of each chain, thrown away.
         chains: independent chains; the convergence gate asks for at least 4.
-        target_accept: the acceptance rate that the step size is tuned to.
+        target_accept: the acceptance rate that the step size is tuned to. Lower than PyMC's 0.8: trajectories are cut off by their
+            number of steps here, so longer steps are longer trajectories, and the slowest scales gain the most.
         max_tree_depth: a trajectory has at most ``2**max_tree_depth - 1`` leapfrog steps. Trajectories of the MIRT reach the cap:
             its thousands of prior-dominated residuals turn around late. A higher cap costs more than it brings in effective draws.
         backend: ``numpyro`` (JAX, CPU or GPU) or ``nutpie`` (needs the extra of that name; CPU, double precision).
@@ -33,7 +34,7 @@ class NUTS:
     draws: int = 1500
     tune: int = 500
     chains: int = 4
-    target_accept: float = 0.8
+    target_accept: float = 0.7
     max_tree_depth: int = 7
     backend: Literal["numpyro", "nutpie"] = "numpyro"
 
