@@ -69,7 +69,9 @@ def in_process(platform: str) -> dict[str, object] | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--queries", type=int, default=600)
     parser.add_argument("--draws", type=int, default=300)
@@ -81,7 +83,9 @@ def main() -> None:
     results = {platform: in_process(platform) for platform in ("cuda", "cpu")}
     for platform, result in results.items():
         if result:
-            print(f"{platform}: {result['device']}, {result['seconds']} s, peak memory {result['peak_memory_mib']} MiB")
+            print(
+                f"{platform}: {result['device']}, {result['seconds']} s, peak memory {result['peak_memory_mib']} MiB"
+            )
     gpu, cpu = results["cuda"], results["cpu"]
     if not gpu or not cpu:
         print("There is no GPU that JAX can use here, so there is no ratio.")

@@ -28,7 +28,9 @@ RESULTS = Path(__file__).parent / "results" / "mirt.jsonl"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--traits", type=int, default=MIRT().traits)
@@ -59,7 +61,9 @@ def main() -> None:
     ess = gate.table["ess_bulk"]
     line = {
         "data": arguments.data.name,
-        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
         "seed": record["seed"],
         "sampler": record["sampler"],
         "traits": record["model"]["traits"],

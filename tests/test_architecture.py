@@ -37,7 +37,13 @@ RANKS = {
 }
 SAMPLERS = {"pymc", "numpyro", "nutpie", "blackjax"}
 # Where the model is written and where it is sampled.
-PYMC_MODULES = {"irt.mirt", "inference.nuts", "inference.fitting"}
+PYMC_MODULES = {
+    "irt.mirt",
+    "inference.nuts",
+    "inference.fitting",
+    "inference.many_data_sets",
+    "inference.simulation_calibration",
+}
 LONGEST_MODULE = 350
 
 

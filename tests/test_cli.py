@@ -1,6 +1,7 @@
 """The command line as a person meets it: what it prints where, what it writes, how it fails."""
 
 import dataclasses
+import functools
 import inspect
 import json
 import shutil
@@ -16,11 +17,14 @@ import xarray as xr
 from click.testing import Result
 from typer.testing import CliRunner
 
+from bayes_irt_router import demo
 from bayes_irt_router.cli import app
 from bayes_irt_router.cli.evaluate import with_assumed_tokens
 from bayes_irt_router.cli.fit import fit as fit_command
 from bayes_irt_router.cli.route import route as route_command
-from bayes_irt_router.data.canonical import read_dataset, write_dataset
+from bayes_irt_router.data.canonical import data_fingerprint, read_dataset, select_split, write_dataset
+from bayes_irt_router.data.encoder import Encoder
+from bayes_irt_router.data.simulation import read_truth, simulate, write_simulation
 from bayes_irt_router.inference import fitting, storage
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.irt.mirt import MIRT
@@ -476,6 +480,45 @@ def test_demo_does_not_replace_real_data(tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "queries.csv").write_text("query_id,text\nq,Why?\n", encoding="utf-8")
     assert "queries.csv" in errors(birt("demo", "--output", tmp_path))[0]
+
+
+def test_a_demo_runs_through_and_replaces_an_earlier_one_and_nothing_else(
+    bench: Path, failed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # The benchmark of `bench`, so that the fit is there already.
+    monkeypatch.setattr(demo, "simulate", functools.partial(simulate, llms=6))
+    monkeypatch.setattr(demo, "fit", lambda *_, **__: storage.load(failed))
+    write_simulation(simulate(np.random.default_rng(9), queries=32, llms=4), tmp_path / "data")
+    shutil.copytree(failed, tmp_path / "model")
+    (tmp_path / "routes.json").write_text("old", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+
+    result = birt("demo", "--output", tmp_path, "--queries", "64", "--seed", "3")
+
+    assert result.exit_code == 0, result.output
+    written = ["data", "evaluation.json", "model", "notes.txt", "routes.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
+    assert data_fingerprint(read_dataset(tmp_path / "data")) == data_fingerprint(read_dataset(bench))
+    routes = json.loads((tmp_path / "routes.json").read_text(encoding="utf-8"))
+    assert [decision["index"] for decision in routes["decisions"]] == [0, 1, 2, 3]
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    assert set(evaluation["routing"]["model"]) == {"0.8", "0.5", "0.2"}
+    for step in ("1. Simulated", "2. Convergence", "3. Posterior and truth", "4. Prediction", "5. Routes"):
+        assert step in result.stdout
+    assert f"--model {tmp_path / 'model'}" in result.stdout
+
+
+def test_recovery_compares_the_posterior_with_the_truth(bench: Path, failed: Path):
+    posterior, truth = storage.load(failed), read_truth(bench)
+    test = Router(posterior, Encoder()).featurize(select_split(read_dataset(bench), "test"))
+    found = demo.recovery(posterior, test, truth, np.random.default_rng(0))
+    table = found.table.set_index("llm")
+    expected = truth["p_correct"].sel(query=test["query"].values).mean("query").to_series()
+    pd.testing.assert_series_equal(table["true"], expected, check_names=False, check_index_type=False)
+    assert (table["lower"] <= table["mean"]).all()
+    assert (table["mean"] <= table["upper"]).all()
+    assert found.coverage == ((table["lower"] <= table["true"]) & (table["true"] <= table["upper"])).mean()
+    assert -1 <= found.correlation <= 1
 
 
 def test_an_interruption_ends_with_130(failed: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,8 +8,12 @@ from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
 
-SURFACE_LIMIT = 4.0  # standard deviations: a prompt far outside the training range must not be extrapolated without bound
-SMALLEST_EIGENVALUE = 1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
+SURFACE_LIMIT = (
+    4.0  # standard deviations: a prompt far outside the training range must not be extrapolated without bound
+)
+SMALLEST_EIGENVALUE = (
+    1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class FeatureMap:
         embedding: Float[np.ndarray, "query embedding_dim"],
         surface: Float[np.ndarray, "query surface"],
     ) -> tuple[Float[np.ndarray, "query feature"], Float[np.ndarray, " query"]]:
-        """phi and novelty of queries, the surface columns in the order of ``surface_names``.
+        """Phi and novelty of queries, the surface columns in the order of ``surface_names``.
 
         Returns:
             features (query, feature), float32, and novelty (query,), float32 in [0, 1].
@@ -175,4 +179,6 @@ def _kernel(
 
 def _require_featurized(dataset: xr.Dataset) -> None:
     if missing := [name for name in ("embedding", "surface") if name not in dataset]:
-        raise InputError(f"The dataset has no {' and no '.join(missing)}; call featurize(dataset, encoder) first.")
+        raise InputError(
+            f"The dataset has no {' and no '.join(missing)}; call featurize(dataset, encoder) first."
+        )

@@ -135,10 +135,14 @@ def _complaints(table: pd.DataFrame, chains: int, divergent: float) -> tuple[str
     if (cells["r_hat"] <= R_HAT).mean() < CELL_SHARE:
         found.append(f"r-hat above {R_HAT} for {(~(cells['r_hat'] <= R_HAT)).mean():.1%} of the cells")
     if not (cells["r_hat"] <= R_HAT_CELL).all():
-        found.append(f"r-hat above {R_HAT_CELL} for {_some(cells.loc[~(cells['r_hat'] <= R_HAT_CELL), 'name'])}")
+        found.append(
+            f"r-hat above {R_HAT_CELL} for {_some(cells.loc[~(cells['r_hat'] <= R_HAT_CELL), 'name'])}"
+        )
     for kind in ("ess_bulk", "ess_tail"):
         if not (bad := table[~(table[kind] >= ESS)]).empty:
-            found.append(f"{kind.replace('_', ' ').replace('ess', 'ESS')} below {ESS:.0f} for {_some(bad['name'])}")
+            found.append(
+                f"{kind.replace('_', ' ').replace('ess', 'ESS')} below {ESS:.0f} for {_some(bad['name'])}"
+            )
     if divergent > DIVERGENT:
         found.append(f"{divergent:.2%} of the draws diverged, more than {DIVERGENT:.1%}")
     return tuple(found)
@@ -153,7 +157,9 @@ def _diagnose(quantity: str, names: list[str], values: np.ndarray) -> pd.DataFra
     import arviz as az  # seconds to import, and only a fit needs it
 
     dataset = xr.Dataset({"x": (("chain", "draw", "entry"), values.astype(np.float64))})
-    with np.errstate(invalid="ignore"):  # draws that never move give 0 / 0: r-hat is NaN, which fails the gate
+    with np.errstate(
+        invalid="ignore"
+    ):  # draws that never move give 0 / 0: r-hat is NaN, which fails the gate
         r_hat = az.rhat(dataset, method="rank")["x"].values
     return pd.DataFrame(
         {
@@ -180,13 +186,17 @@ def _cells(
     """Half the cells with the fitted queries' own parameters, half as if their queries were unseen."""
     ability = _flat(draws["ability"])
     query, llm = stratified_cells(data["task"].values, data["trials"].values > 0, cells, rng)
-    names = np.array([f"{data['query'].values[i]} x {data['llm'].values[j]}" for i, j in zip(query, llm, strict=True)])
+    names = np.array(
+        [f"{data['query'].values[i]} x {data['llm'].values[j]}" for i, j in zip(query, llm, strict=True)]
+    )
     own = np.arange(len(query)) % 4 < 2  # answered and unanswered cells alternate; each kind goes both ways
 
     a, b = _flat(draws["discrimination"][:, :, query[own]]), _flat(draws["difficulty"][:, :, query[own]])
     fitted = expit(np.einsum("scd,scd->sc", a, ability[:, llm[own]]) - b)
 
-    items = item_distribution(draws, data["features"].values[query[~own]], data["novelty"].values[query[~own]])
+    items = item_distribution(
+        draws, data["features"].values[query[~own]], data["novelty"].values[query[~own]]
+    )
     theta = ability[:, llm[~own]]
     mean = np.einsum("scd,scd->sc", items.discrimination_mean, theta) - items.difficulty_mean
     variance = np.einsum("scd,scd->sc", items.discrimination_sd**2, theta**2) + items.difficulty_sd**2
@@ -240,7 +250,9 @@ def _means_and_pairs(
     covariance = np.einsum("sjd,sje->sde", ability, ability) / ability.shape[1]
     a, b = _flat(draws["discrimination"][:, :, first]), _flat(draws["discrimination"][:, :, second])
     entries = np.einsum("spd,sde,spe->sp", a, covariance, b)
-    names = [f"{draws['query'].values[i]} x {draws['query'].values[k]}" for i, k in zip(first, second, strict=True)]
+    names = [
+        f"{draws['query'].values[i]} x {draws['query'].values[k]}" for i, k in zip(first, second, strict=True)
+    ]
     return {
         "LLM mean": ([str(name) for name in draws["llm"].values], _by_chain(means, draws)),
         "A Cov(theta) A'": (names, _by_chain(entries, draws)),

@@ -102,7 +102,7 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
     """The first 16 hexadecimal digits of each text's SHA-256: tells whether a text was seen without keeping it.
 
     >>> text_hashes(["What is 2 + 2?"])
-    ['80d92a2d3af92b0c']
+    ['38d46ad3618826cf']
     """
     return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
 
@@ -126,7 +126,8 @@ def _llms(data: xr.Dataset) -> xr.Dataset:
     """The LLMs' table, and what each scored on the fitted queries that it answered."""
     columns = {name: values for name, values in data.coords.items() if values.dims == ("llm",)}
     return xr.Dataset(
-        {"mean_score": data["score"].mean("query"), "answers": (data["trials"] > 0).sum("query")}, coords=columns
+        {"mean_score": data["score"].mean("query"), "answers": (data["trials"] > 0).sum("query")},
+        coords=columns,
     )
 
 

@@ -39,7 +39,7 @@ class Posterior:
     @property
     def llm(self) -> list[str]:
         """Names of the fitted LLMs, in the order of the dim ``llm``."""
-        return [str(name) for name in self.tree["posterior"]["llm"].values]
+        return [str(name) for name in self.draws["llm"].values]
 
     @property
     def size(self) -> int:
@@ -55,7 +55,9 @@ class Posterior:
         """
         chains, each = self.tree["posterior"].sizes["chain"], self.tree["posterior"].sizes["draw"]
         if draws < chains:
-            raise InputError(f"{draws} draws cannot be spread over {chains} chains; ask for at least {chains}.")
+            raise InputError(
+                f"{draws} draws cannot be spread over {chains} chains; ask for at least {chains}."
+            )
         if draws >= self.size:
             return self
         kept = np.linspace(0, each - 1, draws // chains).round().astype(int)

@@ -17,8 +17,8 @@ class RankUniformity:
     """The verdict on the ranks of a simulation-based calibration.
 
     Attributes:
-        table: a row for each quantity and one for the spread of all of them: ``quantity``, ``sort``, ``p_value``, and ``adjusted``,
-            the p-value after Holm's correction for the number of rows.
+        table: a row for each quantity and one for the spread of all of them: ``quantity``, ``sort``,
+            ``p_value``, and ``adjusted``, the p-value after Holm's correction for the number of rows.
         error_rate: the chance that any row fails although all ranks are uniform.
     """
 
@@ -41,11 +41,12 @@ def rank_uniformity(
 ) -> RankUniformity:
     """Test that ranks are uniform on 0, ..., draws.
 
-    For each quantity, the ECDF of its ranks is compared with the uniform one at every point: the statistic is the smallest of the
-    pointwise binomial tail probabilities, the null distribution comes from simulated uniform ranks (Säilynoja et al., 2022). One
-    test more looks at all quantities together: the mean over quantities of (u - 1/2)^2, u being the rank on a scale of 0 to 1,
-    has a known mean, and the replications are independent (a t test): it finds posteriors that are all a little too narrow
-    or too wide. Holm's correction keeps the chance of any false alarm at ``error_rate``, however dependent the quantities are.
+    For each quantity, the ECDF of its ranks is compared with the uniform one at every point: the statistic is
+    the smallest of the pointwise binomial tail probabilities, the null distribution comes from simulated
+    uniform ranks (Säilynoja et al., 2022). One test more looks at all quantities together: the mean over
+    quantities of (u - 1/2)^2, u being the rank on a scale of 0 to 1, has a known mean, and the replications
+    are independent (a t test): it finds posteriors that are all a little too narrow or too wide. Holm's
+    correction keeps the chance of any false alarm at ``error_rate``, however dependent the quantities are.
 
     Args:
         rank: dims (replication, quantity), the coord ``sort`` on quantity being optional.
@@ -72,7 +73,8 @@ def rank_uniformity(
 def ecdf_envelope(
     replications: int, draws: int, rng: np.random.Generator, *, error_rate: float = 0.01
 ) -> Float[np.ndarray, "bound point"]:
-    """Bounds that the ECDF of uniform ranks leaves with probability ``error_rate``, minus the uniform ECDF; for plots.
+    """Bounds that the ECDF of uniform ranks leaves with probability ``error_rate``, minus the uniform ECDF;
+    for plots.
 
     Returns:
         Lower and upper bounds at the ranks 0, ..., draws - 1.
@@ -97,7 +99,7 @@ def _statistic(rank: Int[np.ndarray, "row replication"], draws: int) -> Float[np
 
 
 def _spread_p_value(rank: Int[np.ndarray, "replication quantity"], draws: int) -> float:
-    """t test of the mean squared deviation of the ranks from their centre."""
+    """By a t test of the mean squared deviation of the ranks from their centre."""
     from scipy.stats import ttest_1samp
 
     expected = ((np.arange(draws + 1) / draws - 0.5) ** 2).mean()

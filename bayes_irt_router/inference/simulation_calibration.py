@@ -1,6 +1,5 @@
 """Simulation-based calibration: does the sampler return the posterior of the model that the code states?"""
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import SCALARS, invariant_quantities
+from bayes_irt_router.inference.many_data_sets import Arrays, sample_many
 from bayes_irt_router.inference.nuts import NUTS, precision
 from bayes_irt_router.irt.crude_estimates import crude_estimates
 from bayes_irt_router.irt.mirt import MIRT, graded_queries
@@ -21,14 +21,9 @@ from bayes_irt_router.irt.starting_points import starting_points
 if TYPE_CHECKING:
     import pymc as pm
 
-CHUNK = 4  # chains that a CPU core takes before the progress bar moves
-LANES = 256  # chains that run side by side in one program on an accelerator
 DIFFICULTIES = 6  # how many queries' difficulty is ranked
 CONTRASTS, LIKELIHOOD = "contrasts", "log likelihood"
 COMPUTED = ("ability", "difficulty", "difficulty_weight", "discrimination", "discrimination_weight")
-
-type Arrays = dict[str, Any]
-"""Arrays (NumPy or JAX) by the name of a variable."""
 
 
 def simulation_based_calibration(
@@ -43,25 +38,28 @@ def simulation_based_calibration(
     seed: int = 0,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Draw parameters and scores from the prior, fit the scores, rank the parameters among their posterior draws; many times.
+    """Draw parameters and scores from the prior, fit the scores, rank the parameters among their posterior
+    draws; many times.
 
-    If model code and sampler are right, the rank of the true value among L independent posterior draws is uniform on 0, ..., L,
-    for every quantity: averaged over data drawn from the prior, the posterior is the prior. ``rank_uniformity`` tests it.
+    If model code and sampler are right, the rank of the true value among L independent posterior draws is
+    uniform on 0, ..., L, for every quantity: averaged over data drawn from the prior, the posterior is the
+    prior. ``rank_uniformity`` tests it.
 
-    The model is compiled once, with the scores as an input, and all replications run through NumPyro's NUTS in single
-    precision, many at a time. As in a fit, chains begin at the package's starting points, not at the truth, and every
-    replication has the coordinates that its own scores suggest. The quantities are those of the convergence gate, the
-    difficulty of a few queries, the log likelihood (without it, a posterior that ignores the data would pass) and, where
-    there are queries without answers, their p_correct: its truth comes from the model, its draws from the code that predicts
-    unseen queries.
+    The model is compiled once, with the scores as an input, and all replications run through NumPyro's NUTS
+    in single precision, many at a time. As in a fit, chains begin at the package's starting points, not at
+    the truth, and every replication has the coordinates that its own scores suggest. The quantities are those
+    of the convergence gate, the difficulty of a few queries, the log likelihood (without it, a posterior that
+    ignores the data would pass) and, where there are queries without answers, their p_correct: its truth
+    comes from the model, its draws from the code that predicts unseen queries.
 
     The method is that of Talts et al. (2018), with data-dependent quantities as in Modrák et al. (2023).
 
     Args:
         model: the model and its priors.
-        data: what the replications look like: ``trials`` (query, llm), ``features`` (query, feature), ``novelty`` (query),
-            ``task``, and what ``MIRT.build`` needs beside them. Of ``score`` it only matters which queries have graded scores.
-            A small bank is best: 30 queries and 8 LLMs say as much about the code as a large one.
+        data: what the replications look like: ``trials`` (query, llm), ``features`` (query, feature),
+            ``novelty`` (query), ``task``, and what ``MIRT.build`` needs beside them. Of ``score`` it only
+            matters which queries have graded scores. A small bank is best: 30 queries and 8 LLMs say as much
+            about the code as a large one.
         replications: number of data sets drawn, at least 2.
         sampler: settings of NUTS in each replication.
         keep_draws: L, spread evenly over all draws of a replication; few enough to be nearly independent.
@@ -71,9 +69,9 @@ def simulation_based_calibration(
         progress: whether to show a progress bar (standard error).
 
     Returns:
-        ``rank`` (replication, quantity), 0 to L, from ``truth`` (replication, quantity) and ``value`` (replication, draw, quantity);
-        ``divergent`` and ``leapfrog_steps`` (replication), means over the draws after the warm-up. The coord ``sort`` (quantity)
-        groups the quantities.
+        ``rank`` (replication, quantity), 0 to L, from ``truth`` (replication, quantity) and ``value``
+        (replication, draw, quantity); ``divergent`` and ``leapfrog_steps`` (replication), means over the
+        draws after the warm-up. The coord ``sort`` (quantity) groups the quantities.
 
     Raises:
         InputError: the settings do not fit together, or the data have too few LLMs.
@@ -89,7 +87,7 @@ def simulation_based_calibration(
         prior = program.draw_prior(replications, rng)
         true_points = program.unconstrain({name: prior[name] for name in program.free})
         starts, inputs = program.starts_and_inputs(model, data, prior, sampler.chains, rng)
-        points, stats = _sample(program.log_density, starts, inputs, sampler, keep_draws, rng, progress)
+        points, stats = sample_many(program.log_density, starts, inputs, sampler, keep_draws, rng, progress)
         posterior = program.dataset(points, inputs)
         truth_inputs = {**inputs, CONTRASTS: np.broadcast_to(program.contrasts, inputs[CONTRASTS].shape)}
         truth = program.dataset({name: value[:, None] for name, value in true_points.items()}, truth_inputs)
@@ -98,7 +96,39 @@ def simulation_based_calibration(
     predict_rng = np.random.default_rng(rng.integers(2**32))
     value = _quantities(posterior, data, which, cells, pairs, predict_rng)
     true_value = _quantities(truth, data, which, cells, pairs, None).isel(draw=0, drop=True)
-    return xr.Dataset({"rank": ranks(true_value, value, rng), "truth": true_value, "value": value, **stats})
+    statistics = {name: ("replication", mean) for name, mean in stats.items()}
+    return xr.Dataset(
+        {"rank": ranks(true_value, value, rng), "truth": true_value, "value": value, **statistics}
+    )
+
+
+def random_bank(rng: np.random.Generator, *, queries: int = 30, llms: int = 8) -> xr.Dataset:
+    """A made-up bank for :func:`simulation_based_calibration`: every cell answered once, right or wrong.
+
+    It has 3 surface features and 4 kernel features, all random, with a novelty between 0 and 0.3 that fits
+    the latter.
+
+    >>> dict(random_bank(np.random.default_rng(0)).sizes)
+    {'query': 30, 'llm': 8, 'feature': 7}
+    """
+    novelty = rng.uniform(0.0, 0.3, queries)
+    surface, kernel = rng.standard_normal((queries, 3)), rng.standard_normal((queries, 4))
+    kernel *= np.sqrt((1.0 - novelty) / (kernel**2).sum(axis=1))[:, None]
+    return xr.Dataset(
+        {
+            "score": (("query", "llm"), np.zeros((queries, llms))),
+            "trials": (("query", "llm"), np.ones((queries, llms), dtype=np.int64)),
+            "features": (("query", "feature"), np.hstack([surface, kernel]).astype(np.float32)),
+            "novelty": ("query", novelty.astype(np.float32)),
+        },
+        coords={
+            "query": [f"query {i}" for i in range(queries)],
+            "llm": [f"LLM {j}" for j in range(llms)],
+            "task": ("query", [""] * queries),
+            "feature": [*(f"surface {k}" for k in range(3)), *(f"kernel {k}" for k in range(4))],
+            "feature_group": ("feature", ["surface"] * 3 + ["kernel"] * 4),
+        },
+    )
 
 
 def ranks(truth: xr.DataArray, value: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
@@ -199,7 +229,7 @@ class _Program:
         return {rv.name: values for rv, values in zip(variables, drawn, strict=True)}
 
     def unconstrain(self, values: Arrays) -> Arrays:
-        """From the variables' own scale to the sampler's: positive variables become logarithms; any leading dims."""
+        """To the sampler's scale: positive variables become logarithms. Leading dims are kept."""
         transforms = self.model.rvs_to_transforms
         return {
             name: value if (t := transforms[self.model[name]]) is None else t.forward(value).eval()
@@ -217,18 +247,21 @@ class _Program:
             contrasts.append(crude_estimates(replicated, model.traits).contrasts)
             points.append(starting_points(model, replicated, chains, rng))
         default = {
-            rv.name: self.model.initial_point()[self.model.rvs_to_values[rv].name] for rv in self.model.free_RVs
+            rv.name: self.model.initial_point()[self.model.rvs_to_values[rv].name]
+            for rv in self.model.free_RVs
         }
         stacked = {name: np.stack([[p[name] for p in one] for one in points]) for name in points[0][0]}
         shape = (len(points), chains)
         starts = {name: np.broadcast_to(value, (*shape, *value.shape)) for name, value in default.items()}
         starts |= self.unconstrain(stacked)
         inputs = {CONTRASTS: np.stack(contrasts), **{name: prior[name] for name in observed}}
-        as_single = lambda arrays: {k: np.asarray(v, np.float32) for k, v in arrays.items()}  # noqa: E731
-        return as_single(starts), as_single(inputs)
+        return (
+            {name: value.astype(np.float32) for name, value in starts.items()},
+            {name: value.astype(np.float32) for name, value in inputs.items()},
+        )
 
     def dataset(self, points: Arrays, inputs: Arrays) -> xr.Dataset:
-        """The variables that quantities come from, dims (chain, draw, ...), each replication being a chain."""
+        """What quantities come from, dims (chain, draw, ...), each replication being a chain."""
         import jax
 
         computed = jax.jit(jax.vmap(jax.vmap(self.compute, (0, None))))(points, inputs)
@@ -249,99 +282,13 @@ def _with_scores(data: xr.Dataset, drawn: Arrays) -> xr.Dataset:
     return data.assign(score=(("query", "llm"), np.where(missing, np.nan, score)))
 
 
-def _sample(
-    log_density: Callable[[Arrays, Arrays], Any],
-    starts: Arrays,
-    inputs: Arrays,
-    sampler: NUTS,
-    keep_draws: int,
-    rng: np.random.Generator,
-    progress: bool,
-) -> tuple[Arrays, dict[str, Any]]:
-    """Run every chain of every replication.
-
-    Returns:
-        Points in the sampler's space, shape (replication, draw, ...), and the statistics of the result.
-    """
-    import jax
-    from numpyro.infer.hmc import hmc
-    from rich.console import Console
-    from rich.progress import track
-
-    init, step = hmc(potential_fn_gen=lambda given: lambda point: -log_density(point, given), algo="NUTS")
-    kept = keep_draws // sampler.chains
-    thin = sampler.draws // kept
-    warm = -(-sampler.tune // thin)  # blocks of `thin` transitions
-
-    def run(start: Arrays, given: Arrays, key: Any) -> tuple[Arrays, Any, Any]:
-        state = init(
-            start,
-            warm * thin,
-            target_accept_prob=sampler.target_accept,
-            trajectory_length=None,
-            max_tree_depth=sampler.max_tree_depth,
-            model_args=(given,),
-            rng_key=key,
-        )
-
-        def once(_: Any, carry: Any) -> Any:
-            state, divergent, steps = carry
-            state = step(state, (given,))
-            return state, divergent + state.diverging, steps + state.num_steps
-
-        def thinned(state: Any, _: Any) -> Any:
-            state, divergent, steps = jax.lax.fori_loop(0, thin, once, (state, 0, 0))
-            return state, (state.z, divergent, steps)
-
-        # One loop for the warm-up and the draws, so that the transition is compiled once.
-        _, traced = jax.lax.scan(thinned, state, length=warm + kept)
-        points, divergent, steps = jax.tree.map(lambda values: values[warm:], traced)
-        return points, divergent.sum() / sampler.draws, steps.sum() / sampler.draws
-
-    devices = jax.devices()
-    if devices[0].platform == "cpu":
-        devices = devices[: os.cpu_count()]  # PyMC asks XLA for a hundred
-    # A CPU core takes one chain after the other: side by side in one program, each would wait for the longest trajectory.
-    together = None if devices[0].platform == "cpu" else LANES
-    mesh = jax.sharding.Mesh(np.array(devices), ("chain",))
-    spec = jax.sharding.PartitionSpec("chain")
-    run_all = jax.jit(
-        jax.shard_map(
-            lambda *chains: jax.lax.map(lambda chain: run(*chain), chains, batch_size=together),
-            mesh=mesh,
-            in_specs=spec,
-            out_specs=spec,
-            check_vma=False,
-        )
-    )
-
-    replications, chains = next(iter(starts.values())).shape[:2]
-    total = replications * chains
-    width = len(devices) * (CHUNK if together is None else together)  # chains between two ticks of the progress bar
-    keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), total)
-    flat = {name: value.reshape(total, *value.shape[2:]) for name, value in starts.items()}
-    results = []
-    bar = track(
-        range(0, total, width), "Calibrating", console=Console(stderr=True), disable=not progress, transient=True
-    )
-    for first in bar:
-        chosen = np.minimum(np.arange(first, first + width), total - 1)  # the last call is filled up
-        given = {name: value[chosen // chains] for name, value in inputs.items()}
-        out = run_all({name: value[chosen] for name, value in flat.items()}, given, keys[chosen])
-        results.append(jax.tree.map(np.asarray, out))
-    points, divergent, steps = jax.tree.map(lambda *parts: np.concatenate(parts)[:total], *results)
-    shape = (replications, keep_draws)
-    return (
-        {name: value.reshape(*shape, *value.shape[2:]) for name, value in points.items()},
-        {
-            "divergent": ("replication", divergent.reshape(replications, chains).mean(axis=1)),
-            "leapfrog_steps": ("replication", steps.reshape(replications, chains).mean(axis=1)),
-        },
-    )
-
-
 def _quantities(
-    draws: xr.Dataset, data: xr.Dataset, which: int, cells: int, pairs: int, predict_rng: np.random.Generator | None
+    draws: xr.Dataset,
+    data: xr.Dataset,
+    which: int,
+    cells: int,
+    pairs: int,
+    predict_rng: np.random.Generator | None,
 ) -> xr.DataArray:
     """Everything that is ranked, dims (replication, draw, quantity).
 
@@ -351,7 +298,8 @@ def _quantities(
         which: seed of the choice of quantities.
         cells: number of cells.
         pairs: number of entries of ``A Cov(theta) A'``.
-        predict_rng: predicts the queries without answers as a user's unseen queries are; None: takes the model's own.
+        predict_rng: predicts the queries without answers as a user's unseen queries are; None: takes the
+            model's own.
     """
     rng = np.random.default_rng(which)
     found = invariant_quantities(draws, data, rng, cells=cells, pairs=pairs)
@@ -359,7 +307,9 @@ def _quantities(
         names, values = found["covariate_weight"]
         general = draws.sizes["covariate"]
         found["covariate_weight"] = (names[:general], values[:, :, :general])
-    queries = np.sort(rng.choice(draws.sizes["query"], min(DIFFICULTIES, draws.sizes["query"]), replace=False))
+    queries = np.sort(
+        rng.choice(draws.sizes["query"], min(DIFFICULTIES, draws.sizes["query"]), replace=False)
+    )
     found["difficulty"] = (list(draws["query"].values[queries]), draws["difficulty"].values[:, :, queries])
     found[LIKELIHOOD] = ([LIKELIHOOD], draws[LIKELIHOOD].values[:, :, None])
     if (unanswered := (data["trials"].sum("llm").values == 0)).any():
@@ -378,14 +328,16 @@ def _quantities(
 def _predicted(
     draws: xr.Dataset, queries: xr.Dataset, rng: np.random.Generator | None
 ) -> tuple[list[str], np.ndarray]:
-    """p_correct of queries, each LLM's: by the model, or (with ``rng``) by prediction, one draw of their residuals a draw."""
+    """Each LLM's p_correct on queries: the model's own or, with ``rng``, from predicted item parameters."""
     if rng is None:
         own = draws.sel(query=queries["query"].values)
-        parameters = own["discrimination"].values, own["difficulty"].values
+        discrimination, difficulty = own["discrimination"].values, own["difficulty"].values
     else:
         items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
         shape = (draws.sizes["chain"], draws.sizes["draw"])
-        parameters = tuple(part.reshape(*shape, *part.shape[1:]) for part in drawn_items(items, rng))
-    p = p_correct(draws["ability"].values, *parameters)
+        discrimination, difficulty = (
+            part.reshape(*shape, *part.shape[1:]) for part in drawn_items(items, rng)
+        )
+    p = p_correct(draws["ability"].values, discrimination, difficulty)
     names = [f"{query} x {llm}" for query in queries["query"].values for llm in queries["llm"].values]
     return names, p.reshape(*p.shape[:2], -1)

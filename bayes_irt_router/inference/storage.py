@@ -90,7 +90,9 @@ def load(directory: Path) -> Posterior:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"{directory / DRAWS} is damaged ({error}); copy it again, or fit again.") from None
     if missing := [name for name in NEEDED if name not in tree.children]:
-        raise InputError(f"{directory / DRAWS} has no group {', '.join(missing)}; it is not of this program. Fit again.")
+        raise InputError(
+            f"{directory / DRAWS} has no group {', '.join(missing)}; it is not of this program. Fit again."
+        )
 
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
     missing = [
@@ -149,5 +151,9 @@ def _plain(group: xr.Dataset) -> xr.Dataset:
 
 
 def _compressed(group: xr.Dataset) -> dict[str, dict[str, Any]]:
-    big = [str(name) for name, v in group.data_vars.items() if np.issubdtype(v.dtype, np.floating) and v.size > 1e4]
+    big = [
+        str(name)
+        for name, v in group.data_vars.items()
+        if np.issubdtype(v.dtype, np.floating) and v.size > 1e4
+    ]
     return {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in big}

@@ -35,7 +35,9 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
     order, signs = _order(turned.reshape(-1, *turned.shape[2:]))
     return xr.Dataset(
         {
-            "ability": ability.copy(data=((ability.values @ rotations)[..., order] * signs).astype(np.float32)),
+            "ability": ability.copy(
+                data=((ability.values @ rotations)[..., order] * signs).astype(np.float32)
+            ),
             "discrimination": discrimination.copy(data=(turned[..., order] * signs).astype(np.float32)),
         }
     )

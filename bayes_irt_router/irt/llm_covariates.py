@@ -25,7 +25,9 @@ def covariate_values(data: xr.Dataset, name: str) -> Float[np.ndarray, " llm"]:
         "log_price": ["input_price_per_million", "output_price_per_million"],
     }[name]
     if missing := [column for column in needed if column not in data.coords]:
-        raise InputError(f"The covariate {name} needs the column {', '.join(missing)} in llms; add it or leave the covariate out.")
+        raise InputError(
+            f"The covariate {name} needs the column {', '.join(missing)} in llms; add it or leave the covariate out."
+        )
     columns = [data[column].values for column in needed]
     if name == "release_date":
         dates = pd.to_datetime(pd.Series(columns[0]).replace("", None), format="%Y-%m")
@@ -58,6 +60,9 @@ def family_index(data: xr.Dataset) -> tuple[list[str], Int[np.ndarray, " llm"]]:
     """
     if "family" not in data.coords:
         raise InputError("Family effects need the column family in llms; add it or set families to false.")
-    own = [str(family) or f"({llm})" for family, llm in zip(data["family"].values, data["llm"].values, strict=True)]
+    own = [
+        str(family) or f"({llm})"
+        for family, llm in zip(data["family"].values, data["llm"].values, strict=True)
+    ]
     names = sorted(set(own))
     return names, np.array([names.index(family) for family in own])

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import pymc as pm
     from pytensor.tensor import TensorVariable
 
-GRADED_MARGIN = 0.005  # graded scores of exactly 0 or 1 are moved in by this much: the beta density is not finite there
+GRADED_MARGIN = (
+    0.005  # graded scores of exactly 0 or 1 are moved in by this much: the beta density is not finite there
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class MIRT:
         if not 1 <= self.traits <= 8:
             problems.append(f"traits is {self.traits}; choose 1 to 8 (2 to 5 are usual).")
         if unknown := [name for name in self.covariates if name not in COVARIATES]:
-            problems.append(f"There is no LLM covariate {', '.join(unknown)}; the names are {', '.join(COVARIATES)}.")
+            problems.append(
+                f"There is no LLM covariate {', '.join(unknown)}; the names are {', '.join(COVARIATES)}."
+            )
         if problems:
             raise InputError(problems)
 
@@ -121,7 +125,6 @@ class MIRT:
         novelty = _constant(data["novelty"].values)
         count = int(surface.sum())
 
-
         def each_trait(scale: "TensorVariable") -> "TensorVariable":
             """(trait_kind,) to (trait, 1), by concatenation: the gradient of an index is a scatter, slow on CPUs."""
             return pt.concatenate([scale[:1], pt.ones(traits - 1) * scale[-1]])[:, None]
@@ -136,7 +139,9 @@ class MIRT:
             "component": np.arange(features.shape[1]),
         }
         with pm.Model(coords=coords) as model:
-            ability = self._ability(data, crude_estimates(data, traits).contrasts if contrasts is None else contrasts)
+            ability = self._ability(
+                data, crude_estimates(data, traits).contrasts if contrasts is None else contrasts
+            )
 
             mean_b = pm.Normal("difficulty_mean", 0.0, priors.difficulty_mean)
             surface_b = _scale("difficulty_surface_sd", priors.difficulty_surface)
@@ -151,7 +156,11 @@ class MIRT:
             residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual, "trait_kind")
             component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
             component_a = pt.concatenate(
-                [each_trait(surface_a) * component_a[:, :count], each_trait(kernel_a) * component_a[:, count:]], axis=1
+                [
+                    each_trait(surface_a) * component_a[:, :count],
+                    each_trait(kernel_a) * component_a[:, count:],
+                ],
+                axis=1,
             )
             eta = pm.Normal("discrimination_residual", 0.0, 1.0, dims=("trait", "query"))
 
@@ -210,7 +219,9 @@ class MIRT:
         import pytensor.tensor as pt
 
         size, specific = contrasts.shape[1], self.traits - 1
-        basis = pm.Data("contrasts", _constant(contrasts))  # by name, so that one compiled model serves many data sets
+        basis = pm.Data(
+            "contrasts", _constant(contrasts)
+        )  # by name, so that one compiled model serves many data sets
         general = pm.Normal("ability_general", 0.0, 1.0, shape=size)
         if not specific:
             return (basis @ general)[None, :]
@@ -285,7 +296,7 @@ def _scale(name: str, median: float, dims: str | None = None) -> "TensorVariable
 
 
 def _binomial_mean_logp(score: Any, logit: Any, trials: Any) -> Any:
-    """log Binomial(trials * score; trials, sigmoid(logit)) up to the binomial coefficient, which no parameter enters."""
+    """Log Binomial(trials * score; trials, sigmoid(logit)) up to the binomial coefficient, which no parameter enters."""
     import pytensor.tensor as pt
 
     return trials * (score * logit - pt.softplus(logit))
@@ -302,7 +313,7 @@ def _beta_concentration(precision: Any, trials: Any) -> Any:
 
 
 def _beta_mean_logp(score: Any, logit: Any, trials: Any, precision: Any) -> Any:
-    """log Beta(score; p k, (1 - p) k), with k the precision of the mean of ``trials`` answers; 0 where there is none."""
+    """Log Beta(score; p k, (1 - p) k), with k the precision of the mean of ``trials`` answers; 0 where there is none."""
     import pytensor.tensor as pt
 
     k = _beta_concentration(precision, pt.maximum(trials, 1.0))

@@ -40,7 +40,9 @@ class Router:
     cache_dir: Path | None = None
 
     @classmethod
-    def load(cls, directory: Path | str, encoder: str | None = None, cache_dir: Path | None = None) -> "Router":
+    def load(
+        cls, directory: Path | str, encoder: str | None = None, cache_dir: Path | None = None
+    ) -> "Router":
         """A router from a model folder.
 
         Args:

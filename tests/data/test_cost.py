@@ -6,8 +6,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_irt_router.errors import InputError
 from bayes_irt_router.data.cost import CostModel, fit_cost, observed_cost
+from bayes_irt_router.errors import InputError
 
 NAN = float("nan")
 

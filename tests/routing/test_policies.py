@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bayes_irt_router.errors import InputError
 from bayes_irt_router.data.candidates import allowed_llms
+from bayes_irt_router.errors import InputError
 from bayes_irt_router.routing.policies import choose, expected_utility, probability_best
 
 SHAPE = (3, 4)
