@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pymc as pm
     from pytensor.tensor import TensorVariable
 
-GRADED_MARGIN = (
-    0.005  # graded scores of exactly 0 or 1 are moved in by this much: the beta density is not finite there
+GRADED_STEPS = (
+    100  # graded scores count in hundredths: a beta density would not be finite at scores of 0 and 1
 )
 
 
@@ -25,7 +25,7 @@ class MIRT:
     """LLMs are test-takers, queries are items, and an item's parameters are regressed on what its text shows::
 
         y_ij ~ Binomial(trials_ij, p_ij) / trials_ij          (answers that are right or wrong)
-        y_ij ~ Beta(p_ij k, (1 - p_ij) k)                     (queries with graded scores; k: score_precision)
+        y_ij ~ BetaBinomial(100, p_ij k, (1 - p_ij) k) / 100  (queries with graded scores; k: score_precision)
         p_ij = sigmoid(a_i . theta_j - b_i)
         b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
         a_id = mu_d + W_d . phi(x_i) + s_aid eta_id,          s_aid^2 = sigma_d^2 + tau_d^2 novelty_i
@@ -237,7 +237,7 @@ class MIRT:
         return pt.stack([general, *columns]) @ basis.T
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
-        """Binomial for right/wrong queries, beta for graded ones; dense, with 0 trials where an answer is missing.
+        """Binomial for right/wrong queries, beta-binomial for graded ones; dense, with 0 trials where an answer is missing.
 
         ``logit`` has the dims (llm, query): with the long dim last the products and sums run several times as fast.
         """
@@ -255,15 +255,14 @@ class MIRT:
             observed=pm.Data("observed_score", _constant(score[:, ~graded])),
         )
         if graded.any():
-            inside = GRADED_MARGIN + (1.0 - 2.0 * GRADED_MARGIN) * score[:, graded]
             pm.CustomDist(
                 "graded_score",
                 logit[:, np.flatnonzero(graded)],
                 _constant(trials[:, graded]),
                 _scale("score_precision", self.priors.score_precision),
-                logp=_beta_mean_logp,
-                random=_beta_mean_random,
-                observed=_constant(inside),
+                logp=_graded_mean_logp,
+                random=_graded_mean_random,
+                observed=_constant(np.round(GRADED_STEPS * score[:, graded]) / GRADED_STEPS),
             )
 
 
@@ -307,31 +306,37 @@ def _binomial_mean_random(logit: Any, trials: Any, rng: np.random.Generator, siz
     return _constant(right / np.maximum(trials, 1))
 
 
-def _beta_concentration(precision: Any, trials: Any) -> Any:
+def _mean_precision(precision: Any, trials: Any) -> Any:
     # the mean of n graded answers with variance p (1 - p) / (k + 1) each has the precision n (k + 1) - 1
     return trials * (precision + 1.0) - 1.0
 
 
-def _beta_mean_logp(score: Any, logit: Any, trials: Any, precision: Any) -> Any:
-    """Log Beta(score; p k, (1 - p) k), with k the precision of the mean of ``trials`` answers; 0 where there is none."""
+def _graded_mean_logp(score: Any, logit: Any, trials: Any, precision: Any) -> Any:
+    """Log BetaBinomial(N score; N, p k, (1 - p) k), with N steps from 0 to 1 and k the precision of the mean of ``trials`` answers.
+
+    Up to the binomial coefficient, which no parameter enters; 0 where there is no answer. For inner scores it is close to
+    Beta(p k, (1 - p) k), and scores of 0 and 1 have a probability of their own.
+    Moving these scores inwards under a beta density instead makes posteriors far too narrow.
+    """
     import pytensor.tensor as pt
 
-    k = _beta_concentration(precision, pt.maximum(trials, 1.0))
-    right = pt.clip(pt.sigmoid(logit), 1e-4, 1.0 - 1e-4)
-    inside = pt.clip(score, GRADED_MARGIN, 1.0 - GRADED_MARGIN)
+    k = _mean_precision(precision, pt.maximum(trials, 1.0))
+    p = pt.clip(pt.sigmoid(logit), 1e-4, 1.0 - 1e-4)
+    right, wrong = p * k, (1.0 - p) * k
     logp = (
-        pt.gammaln(k)
-        - pt.gammaln(right * k)
-        - pt.gammaln((1.0 - right) * k)
-        + (right * k - 1.0) * pt.log(inside)
-        + ((1.0 - right) * k - 1.0) * pt.log1p(-inside)
+        pt.gammaln(GRADED_STEPS * score + right)
+        - pt.gammaln(right)
+        + pt.gammaln(GRADED_STEPS * (1.0 - score) + wrong)
+        - pt.gammaln(wrong)
+        + pt.gammaln(k)
+        - pt.gammaln(GRADED_STEPS + k)
     )
     return pt.where(trials > 0, logp, 0.0)
 
 
-def _beta_mean_random(
+def _graded_mean_random(
     logit: Any, trials: Any, precision: Any, rng: np.random.Generator, size: Any = None
 ) -> np.ndarray:
-    k = _beta_concentration(precision, np.maximum(trials, 1.0))
-    right = np.clip(1.0 / (1.0 + np.exp(-logit)), 1e-4, 1.0 - 1e-4)
-    return _constant(rng.beta(right * k, (1.0 - right) * k, size))
+    k = _mean_precision(precision, np.maximum(trials, 1.0))
+    p = np.clip(1.0 / (1.0 + np.exp(-logit)), 1e-4, 1.0 - 1e-4)
+    return _constant(rng.binomial(GRADED_STEPS, rng.beta(p * k, (1.0 - p) * k, size)) / GRADED_STEPS)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import qr
 from scipy.special import expit, gammaln
-from scipy.stats import norm
+from scipy.stats import betabinom, norm
 
 from bayes_irt_router.data.feature_map import fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
-from bayes_irt_router.irt.mirt import GRADED_MARGIN, MIRT, graded_queries, trait_names
+from bayes_irt_router.irt.mirt import GRADED_STEPS, MIRT, graded_queries, trait_names
 from bayes_irt_router.irt.priors import MIRTPriors
 
 ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
@@ -56,7 +56,7 @@ def mapped(bank):
 def random_point(model, rng):
     """A point in the sampler's space: everything real, positive variables as logarithms.
 
-    The logits stay within 9, where no probability is so near 0 or 1 that the beta density cuts it off.
+    The logits stay within 9, where no probability is so near 0 or 1 that the graded likelihood cuts it off.
     """
     return {
         name: rng.normal(-0.7, 0.3, value.shape)
@@ -159,9 +159,9 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
             p = expit(logit)
             if graded[i]:
                 k = n * (float(v["score_precision"]) + 1) - 1
-                inside = GRADED_MARGIN + (1 - 2 * GRADED_MARGIN) * y
-                total += gammaln(k) - gammaln(p * k) - gammaln((1 - p) * k)
-                total += (p * k - 1) * np.log(inside) + ((1 - p) * k - 1) * np.log(1 - inside)
+                steps, right = GRADED_STEPS, round(GRADED_STEPS * y)
+                choices = gammaln(steps + 1) - gammaln(right + 1) - gammaln(steps - right + 1)
+                total += betabinom.logpmf(right, steps, p * k, (1 - p) * k) - choices
             else:
                 total += n * (y * np.log(p) + (1 - y) * np.log(1 - p))
     if graded.any():
@@ -341,9 +341,10 @@ def test_prior_predictive_scores_are_scores(mapped, kind):
     np.testing.assert_allclose(right, right.round(), atol=1e-6)
     assert len(np.unique(score)) > (2 if kind == "repeated" else 1)
     if kind == "graded":
-        inside = tree["prior_predictive"]["graded_score"].values[0]
-        assert inside.shape == (25, data.sizes["llm"], graded.sum())
-        assert ((inside >= 0) & (inside <= 1)).all()
+        steps = GRADED_STEPS * tree["prior_predictive"]["graded_score"].values[0]
+        assert steps.shape == (25, data.sizes["llm"], graded.sum())
+        assert ((steps >= 0) & (steps <= GRADED_STEPS)).all()
+        np.testing.assert_allclose(steps, steps.round(), atol=1e-4)
 
 
 def test_repeated_trials_count_as_often_as_they_were_asked(mapped):
