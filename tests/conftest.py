@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import hypothesis
 import numpy as np
 import pytest
 import xarray as xr
@@ -23,6 +24,11 @@ install_import_hook(
     "bayes_irt_router",
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
+
+# A first call may compile or import for seconds, and a busy machine may stall: time is no property of the code.
+# In continuous integration the same examples run every time.
+hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("house")
 
 _cache = pytest.StashKey[tempfile.TemporaryDirectory]()
 
