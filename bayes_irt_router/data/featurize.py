@@ -34,6 +34,8 @@ def featurize(
     Raises:
         InputError: a text is empty, the encoder cannot be found, or the cache cannot be written.
     """
+    # What an earlier call added is made anew: it may come from another encoder or another list of features.
+    dataset = dataset.drop_vars(["embedding", "surface", "surface_feature"], errors="ignore")
     texts = [str(text) for text in dataset["text"].values]
     embedding = embed_texts(texts, encoder, cache_dir, progress)
     made_by = {"encoder": encoder.name, "encoder_revision": cached_revision(encoder, cache_dir)}

@@ -134,7 +134,7 @@ def sample_nuts(
             initvals=cast if single else initvals,
             var_names=keep,
             progressbar=progress,
-            quiet=True,
+            quiet=not progress,  # it silences the progress bars too
             compute_convergence_checks=False,
             nuts=options,
         )

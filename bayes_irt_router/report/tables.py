@@ -18,7 +18,7 @@ from bayes_irt_router.routing.decision import Candidate, Decision
 MISSING = "-"
 DIGITS = 4  # significant digits of the largest number of a column
 MOST_CANDIDATES = 8  # of a decision; the others are counted in its caption
-PROMPT_CHARACTERS = 28  # of a prompt, in a table of many
+PROMPT_CHARACTERS = 24  # of a prompt, in a table of many
 
 
 def column_texts(values: pd.Series) -> list[str]:

@@ -195,3 +195,15 @@ def test_featurize_takes_chosen_features(tmp_path):
     dataset = xr.Dataset(coords={"text": ("query", np.array(TEXTS[:2], dtype=object))})
     result = featurize(dataset, HashEncoder(), tmp_path, features=features_named(["digits", "words"]))
     assert list(result["surface_feature"].values) == ["digits", "words"]
+
+
+def test_featurize_replaces_what_an_earlier_call_added(tmp_path):
+    encoder = HashEncoder()
+    texts = np.array(TEXTS[:4], dtype=object)
+    dataset = xr.Dataset(coords={"query": np.arange(4).astype(str), "text": ("query", texts)})
+    few = features_named(["characters", "words"])
+    once = featurize(dataset, encoder, tmp_path, progress=False, features=few)
+    again = featurize(
+        featurize(dataset, encoder, tmp_path, progress=False), encoder, tmp_path, progress=False, features=few
+    )
+    xr.testing.assert_identical(once, again)
