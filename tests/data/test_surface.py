@@ -74,9 +74,9 @@ def test_each_feature_has_a_name_of_its_own_and_a_description():
 def best_seconds(text):
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # not the clock on the wall: other programs run beside the tests
         surface_matrix([text])
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 
@@ -85,8 +85,8 @@ HOSTILE = ["(", "'", '"', "$", "[a", "\n ", "1,", ".a", "for a, ", "if ", "while
 
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_features_take_linear_time_on_hostile_repetitions(pattern):
-    # Eight times the text takes eight times as long when linear and 64 times when quadratic.
-    assert best_seconds(pattern * 80_000) < 24 * best_seconds(pattern * 10_000)
+    # 16 times the text takes 16 times as long when linear and 256 times when quadratic; 64 lies between.
+    assert best_seconds(pattern * 80_000) < 64 * best_seconds(pattern * 5_000)
 
 
 @pytest.mark.parametrize(
