@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/simulation_based_calibration.py --replications 500
 
-appends to benchmarks/results/simulation_based_calibration.jsonl and writes a PNG of the same name beside it. About three minutes on
+appends to benchmarks/results/simulation_based_calibration.jsonl and writes a PNG of the same name beside it. Some minutes on
 two cores. It exits with status 1 if any quantity is not calibrated.
 """
 
