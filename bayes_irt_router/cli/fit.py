@@ -92,7 +92,7 @@ def fit(
     landmarks: Annotated[
         int,
         typer.Option("--landmarks", metavar="N", help="Landmarks of the feature map.", rich_help_panel=MODEL),
-    ] = 256,
+    ] = 400,
     draws: Annotated[
         int, typer.Option("--draws", metavar="N", help="Draws of each chain.", rich_help_panel=SAMPLING)
     ] = 1500,
@@ -104,6 +104,15 @@ def fit(
         int,
         typer.Option("--chains", metavar="C", help="Chains; the gate asks for 4.", rich_help_panel=SAMPLING),
     ] = 4,
+    target_accept: Annotated[
+        float,
+        typer.Option(
+            "--target-accept",
+            metavar="P",
+            help="Acceptance rate that steps are tuned to; raise it if draws diverge.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 0.8,
     seed: Seed = 0,
     sampler: Annotated[
         Literal["numpyro", "nutpie"],
@@ -121,7 +130,9 @@ def fit(
 ) -> None:
     """`birt fit`."""
     _check_sources(data, responses, queries, llms)
-    model, settings = _settings(traits, prior or [], covariate or [], families, draws, tune, chains, sampler)
+    model, settings = _settings(
+        traits, prior or [], covariate or [], families, draws, tune, chains, target_accept, sampler
+    )
 
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.encoder import Encoder
@@ -209,6 +220,7 @@ def _settings(
     draws: int,
     tune: int,
     chains: int,
+    target_accept: float,
     sampler: Literal["numpyro", "nutpie"],
 ) -> "tuple[MIRT, NUTS]":
     """The model and the sampler's settings; what is wrong with either is told together."""
@@ -227,7 +239,7 @@ def _settings(
     except InputError as error:
         problems += error.problems
     try:
-        settings = NUTS(draws=draws, tune=tune, chains=chains, backend=sampler)
+        settings = NUTS(draws=draws, tune=tune, chains=chains, target_accept=target_accept, backend=sampler)
     except InputError as error:
         problems += error.problems
     if problems or model is None or settings is None:
@@ -255,7 +267,8 @@ def _report(posterior: "Posterior", output: Path, json: bool) -> None:
     if not posterior.gate.passed:
         tell(
             "warning",
-            "The draws fail the convergence gate: the model is saved, and marked; raise --tune and --draws.",
+            "The draws fail the convergence gate: the model is saved, and marked; raise --tune and --draws, and "
+            "--target-accept if draws diverged.",
         )
     if json:
         print_json(json_text(model_json(posterior)), None, shown=True)

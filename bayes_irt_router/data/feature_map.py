@@ -11,6 +11,7 @@ from bayes_irt_router.errors import InputError
 SURFACE_LIMIT = (
     4.0  # standard deviations: a prompt far outside the training range must not be extrapolated without bound
 )
+SURFACE_WEIGHT = 2.0  # of the surface features' squared distance, that of the embedding being 1
 SMALLEST_EIGENVALUE = (
     1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
 )
@@ -18,10 +19,12 @@ SMALLEST_EIGENVALUE = (
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """phi(x): standardised surface features, then a low-rank Gaussian process basis of the embedding.
+    """phi(x): standardised surface features, then a low-rank Gaussian process basis over embedding and surface features together.
 
-    The kernel part approximates a Gaussian process with the squared-exponential kernel
-    ``k(x, x') = exp(-|x - x'|^2 / (2 lengthscale^2))`` on unit-norm embeddings, by the Nystroem method (Williams and Seeger, 2001)
+    A query's *position* is ``x = [embedding, surface * sqrt(2 / number of surface features)]``, the surface features standardised and
+    clipped: over the training queries the embedding has mean squared length 1 and the surface 2, so two queries are close if they mean
+    alike *and* look alike. The kernel part approximates a Gaussian process with the squared-exponential kernel
+    ``k(x, x') = exp(-|x - x'|^2 / (2 lengthscale^2))`` on positions, by the Nystroem method (Williams and Seeger, 2001)
     on landmarks that are k-means centroids: ``phi_k(x) = k(x, L) K_LL^(-1/2) V``. With weights ``w ~ N(0, s^2 I)``, ``phi_k w`` is
     the process conditioned on what the landmarks can express. What they cannot is the *novelty* ``1 - |phi_k(x)|^2`` in [0, 1]:
     the share of the process' prior variance that is missing at x. The model adds it to the item residual's variance (the FITC
@@ -32,15 +35,15 @@ class FeatureMap:
         surface_names: names of the surface features that are used (those that vary in training).
         surface_mean: their training means, shape (surface,).
         surface_scale: their training standard deviations, shape (surface,).
-        landmarks: cluster centroids in embedding space, shape (landmark, embedding_dim).
+        landmarks: centroids of clusters of positions, shape (landmark, embedding_dim + surface).
         projection: ``K_LL^(-1/2) V``, shape (landmark, kernel).
-        lengthscale: of the kernel, in units of embedding distance (two unrelated sentences are about 1.3 apart).
+        lengthscale: of the kernel, in units of the distance of positions (of two unrelated training queries about 2.4).
     """
 
     surface_names: tuple[str, ...]
     surface_mean: Float[np.ndarray, " surface"]
     surface_scale: Float[np.ndarray, " surface"]
-    landmarks: Float[np.ndarray, "landmark embedding_dim"]
+    landmarks: Float[np.ndarray, "landmark position"]
     projection: Float[np.ndarray, "landmark kernel"]
     lengthscale: float
 
@@ -64,9 +67,10 @@ class FeatureMap:
         Returns:
             features (query, feature), float32, and novelty (query,), float32 in [0, 1].
         """
-        standardised = (surface - self.surface_mean) / self.surface_scale
-        standardised = np.clip(standardised, -SURFACE_LIMIT, SURFACE_LIMIT)
-        kernel = _kernel(embedding, self.landmarks, self.lengthscale) @ self.projection
+        standardised = _standardised(surface, self.surface_mean, self.surface_scale)
+        kernel = (
+            _kernel(_position(embedding, standardised), self.landmarks, self.lengthscale) @ self.projection
+        )
         novelty = np.clip(1.0 - (kernel**2).sum(axis=1), 0.0, 1.0)
         return np.hstack([standardised, kernel]).astype(np.float32), novelty.astype(np.float32)
 
@@ -94,7 +98,7 @@ class FeatureMap:
             {
                 "surface_mean": ("surface_feature", self.surface_mean),
                 "surface_scale": ("surface_feature", self.surface_scale),
-                "landmarks": (("landmark", "embedding_dim"), self.landmarks),
+                "landmarks": (("landmark", "position"), self.landmarks),
                 "projection": (("landmark", "kernel_feature"), self.projection),
                 "lengthscale": ((), self.lengthscale),
             },
@@ -117,9 +121,9 @@ class FeatureMap:
 def fit_feature_map(
     dataset: xr.Dataset,
     *,
-    landmarks: int = 256,
-    components: int = 128,
-    lengthscale: float = 1.0,
+    landmarks: int = 400,
+    components: int = 200,
+    lengthscale: float = 1.2,
     seed: int = 0,
 ) -> FeatureMap:
     """Learn the feature map from the queries of a featurized dataset.
@@ -152,22 +156,39 @@ def fit_feature_map(
     embedding = dataset["embedding"].values.astype(np.float64)
     surface = dataset["surface"].values
     varying = surface.std(axis=0) > 1e-6
-    count = min(landmarks, len(np.unique(embedding, axis=0)), max(2, dataset.sizes["query"] // 4))
-    centres = KMeans(count, n_init=1, max_iter=50, random_state=seed).fit(embedding).cluster_centers_
+    mean, scale = surface[:, varying].mean(axis=0), surface[:, varying].std(axis=0)
+    position = _position(embedding, _standardised(surface[:, varying], mean, scale))
+    count = min(landmarks, len(np.unique(position, axis=0)), max(2, dataset.sizes["query"] // 4))
+    centres = KMeans(count, n_init=1, max_iter=50, random_state=seed).fit(position).cluster_centers_
 
     values, vectors = np.linalg.eigh(_kernel(centres, centres, lengthscale))
     kept = values > SMALLEST_EIGENVALUE
     whitening = vectors[:, kept] / np.sqrt(values[kept])
-    basis = _kernel(embedding, centres, lengthscale) @ whitening
+    basis = _kernel(position, centres, lengthscale) @ whitening
     rotation = np.linalg.svd(basis, full_matrices=False)[2][:components].T
     return FeatureMap(
         tuple(str(name) for name in dataset["surface_feature"].values[varying]),
-        surface[:, varying].mean(axis=0),
-        surface[:, varying].std(axis=0),
+        mean,
+        scale,
         centres,
         whitening @ rotation,
         lengthscale,
     )
+
+
+def _standardised(
+    surface: Float[np.ndarray, "query surface"],
+    mean: Float[np.ndarray, " surface"],
+    scale: Float[np.ndarray, " surface"],
+) -> Float[np.ndarray, "query surface"]:
+    return np.clip((surface - mean) / scale, -SURFACE_LIMIT, SURFACE_LIMIT)
+
+
+def _position(
+    embedding: Float[np.ndarray, "query embedding_dim"], standardised: Float[np.ndarray, "query surface"]
+) -> Float[np.ndarray, "query position"]:
+    """Embedding and surface features side by side; the latter's weight was chosen by cross-validation on training queries."""
+    return np.hstack([embedding, standardised * np.sqrt(SURFACE_WEIGHT / max(standardised.shape[1], 1))])
 
 
 def _kernel(

@@ -144,7 +144,9 @@ def _complaints(table: pd.DataFrame, chains: int, divergent: float) -> tuple[str
                 f"{kind.replace('_', ' ').replace('ess', 'ESS')} below {ESS:.0f} for {_some(bad['name'])}"
             )
     if divergent > DIVERGENT:
-        found.append(f"{divergent:.2%} of the draws diverged, more than {DIVERGENT:.1%}")
+        found.append(
+            f"{divergent:.2%} of the draws diverged, more than {DIVERGENT:.1%} (shorter steps help: raise target_accept)"
+        )
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_irt_router.data.feature_map import SURFACE_LIMIT, FeatureMap, fit_feature_map
+from bayes_irt_router.data.feature_map import SURFACE_LIMIT, SURFACE_WEIGHT, FeatureMap, fit_feature_map
 from bayes_irt_router.errors import InputError
 
 DIMS = 24
@@ -30,9 +30,17 @@ def featurized(embedding, surface):
 def clustered(queries=120, clusters=6, seed=0):
     """Queries that lie in narrow clusters, as prompts of a few tasks do, with three surface features."""
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((clusters, DIMS))
-    embedding = centres[np.arange(queries) % clusters] + 0.2 * rng.standard_normal((queries, DIMS))
-    return featurized(unit(embedding), rng.normal([5.0, -1.0, 0.0], [2.0, 0.1, 1.0], (queries, 3)))
+    centres, looks = rng.standard_normal((clusters, DIMS)), rng.standard_normal((clusters, 3))
+    cluster = np.arange(queries) % clusters
+    embedding = centres[cluster] + 0.2 * rng.standard_normal((queries, DIMS))
+    look = looks[cluster] + 0.1 * rng.standard_normal((queries, 3))
+    return featurized(unit(embedding), np.array([5.0, -1.0, 0.0]) + np.array([2.0, 0.1, 1.0]) * look)
+
+
+def positions(feature_map, data):
+    """Embedding and weighted surface features, written out."""
+    standardised = (data["surface"].values - feature_map.surface_mean) / feature_map.surface_scale
+    return np.hstack([data["embedding"].values, standardised * np.sqrt(SURFACE_WEIGHT / 3)])
 
 
 def exact_kernel(a, b, lengthscale):
@@ -40,8 +48,10 @@ def exact_kernel(a, b, lengthscale):
     return np.array([[np.exp(-np.sum((x - y) ** 2) / (2 * lengthscale**2)) for y in b] for x in a])
 
 
-def kernel_part(feature_map, embedding):
-    surface = np.tile(feature_map.surface_mean, (len(embedding), 1))
+def kernel_part(feature_map, embedding, surface=None):
+    """The kernel's columns and the novelty; without surface features at their training means."""
+    if surface is None:
+        surface = np.tile(feature_map.surface_mean, (len(embedding), 1))
     features, novelty = feature_map.transform(embedding, surface)
     return features[:, len(feature_map.surface_names) :], novelty
 
@@ -49,7 +59,9 @@ def kernel_part(feature_map, embedding):
 @pytest.mark.parametrize("lengthscale", [0.7, 1.0, 1.5])
 def test_basis_gives_the_exact_kernel_at_the_landmarks(lengthscale):
     feature_map = fit_feature_map(clustered(), lengthscale=lengthscale, landmarks=20)
-    phi, novelty = kernel_part(feature_map, feature_map.landmarks)
+    embedding, look = feature_map.landmarks[:, :DIMS], feature_map.landmarks[:, DIMS:]
+    surface = feature_map.surface_mean + feature_map.surface_scale * look / np.sqrt(SURFACE_WEIGHT / 3)
+    phi, novelty = kernel_part(feature_map, embedding, surface)
     exact = exact_kernel(feature_map.landmarks, feature_map.landmarks, lengthscale)
     np.testing.assert_allclose(phi @ phi.T, exact, atol=1e-4)
     np.testing.assert_allclose(novelty, 0.0, atol=1e-4)
@@ -57,8 +69,10 @@ def test_basis_gives_the_exact_kernel_at_the_landmarks(lengthscale):
 
 def test_basis_approximates_the_kernel_between_training_queries():
     data = clustered()
-    phi, _ = kernel_part(fit_feature_map(data), data["embedding"].values)
-    exact = exact_kernel(data["embedding"].values, data["embedding"].values, 1.0)
+    feature_map = fit_feature_map(data)
+    phi, _ = kernel_part(feature_map, data["embedding"].values, data["surface"].values)
+    place = positions(feature_map, data)
+    exact = exact_kernel(place, place, feature_map.lengthscale)
     assert np.abs(phi @ phi.T - exact).max() < 0.25
     assert np.sqrt(np.mean((phi @ phi.T - exact) ** 2)) < 0.03
 
@@ -86,10 +100,12 @@ def test_novelty_is_small_in_training_larger_for_its_like_and_largest_far_away()
     inside = feature_map.apply(data)["novelty"].values
     alike = feature_map.apply(new)["novelty"].values
     far = kernel_part(feature_map, unit(np.random.default_rng(9).standard_normal((100, DIMS))))[1]
+    odd = kernel_part(feature_map, data["embedding"].values, np.full(data["surface"].shape, 50.0))[1]
     beyond = kernel_part(feature_map, np.full((1, DIMS), 100.0))[1]
     assert inside.mean() < 0.2
     assert far.min() > inside.max()
     assert inside.mean() < alike.mean() < far.mean()
+    assert odd.min() > inside.max()  # a familiar meaning in an unfamiliar look
     assert beyond == 1.0
 
 
@@ -98,7 +114,7 @@ def test_fewer_components_mean_more_novelty_and_the_same_axes():
     full, part = fit_feature_map(data), fit_feature_map(data, components=3)
     assert len(part.feature_names) == 3 + 3
     (phi, novelty), (phi_part, novelty_part) = (
-        kernel_part(m, data["embedding"].values) for m in (full, part)
+        kernel_part(m, data["embedding"].values, data["surface"].values) for m in (full, part)
     )
     np.testing.assert_allclose(phi_part, phi[:, :3], atol=1e-6)
     assert (novelty_part >= novelty - 1e-6).all()
