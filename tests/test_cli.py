@@ -122,8 +122,8 @@ def test_defaults_are_those_of_the_python_interface():
 
     typed = defaults(fit_command)
     sampler = dataclasses.asdict(NUTS())
-    assert {name: typed[name] for name in ("draws", "tune", "chains")} == {
-        name: sampler[name] for name in ("draws", "tune", "chains")
+    assert {name: typed[name] for name in ("draws", "tune", "chains", "target_accept")} == {
+        name: sampler[name] for name in ("draws", "tune", "chains", "target_accept")
     }
     assert typed["sampler"] == sampler["backend"]
     assert (typed["traits"], typed["families"]) == (MIRT().traits, MIRT().families)
