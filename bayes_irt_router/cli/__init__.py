@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bayes_irt_router.cli.border import Border, examples
+from bayes_irt_router.cli.convert import convert
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.evaluate import evaluate
 from bayes_irt_router.cli.fit import fit
@@ -59,6 +60,14 @@ app.command(
     help="Write a benchmark of templated questions answered by simulated LLMs, and the truth behind it.",
     epilog=examples("birt simulate --output runs/bench --queries 600 --llms 20 --seed 0"),
 )(simulate)
+app.command(
+    help="Turn another tool's data into responses, queries and llms.",
+    epilog=examples(
+        "birt convert results/bench --output DIR",
+        "birt convert lm_eval_output --format lm-eval --metric exact_match,strict-match --output DIR",
+        "birt convert data.jsonl --format py-irt --queries queries.csv --output DIR",
+    ),
+)(convert)
 app.command(
     help="Sample the posterior of a model given responses, judge the draws, and save the model.",
     epilog=examples(

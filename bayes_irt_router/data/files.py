@@ -56,7 +56,7 @@ def read_table(path: Path) -> pd.DataFrame:
     reader = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_json_lines}[suffix]
     try:
         table = reader(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path} cannot be read as {_FORMAT_NAMES[suffix]} ({reason}); write or copy it again."
@@ -213,7 +213,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table.validate(full=True)  # such as bytes in a text that are not UTF-8
     # Metadata left by pandas may hide a column as an index; a column is a column here. An index without a
     # name says nothing about the row, and would make two identical rows look different.
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    frame: pd.DataFrame = table.replace_schema_metadata().to_pandas()
     frame = frame.drop(
         columns=[name for name in frame.columns if re.fullmatch(r"__index_level_\d+__", str(name))]
     )
