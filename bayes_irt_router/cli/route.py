@@ -22,6 +22,7 @@ from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
     from bayes_irt_router.routing.decision import Decision
+    from bayes_irt_router.routing.router import Router
 
 TEXT_COLUMNS = ("text", "prompt")
 FULL_TABLES = 4  # up to this many prompts get a table each; more share one
@@ -53,6 +54,15 @@ def route(
             "--allow", metavar="LLM,...", help="LLMs to choose from (default: all that the model knows)."
         ),
     ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            "--prices",
+            metavar="FILE|litellm",
+            help="Prices instead of those of the fit: a table of llm, input_price_per_million, "
+            "output_price_per_million and date, or LiteLLM's own.",
+        ),
+    ] = None,
     level: Level = 0.89,
     seed: Seed = 0,
     encoder: EncoderName = None,
@@ -76,6 +86,9 @@ def route(
     router = Router.load(folder, encoder, cache_dir)
     if router.warning:
         tell("warning", router.warning)
+    told: dict[str, object] = {}
+    if prices is not None:
+        router, told = _repriced(router, prices)
     allowed = (
         [name.strip() for names in allow for name in names.split(",") if name.strip()] if allow else None
     )
@@ -83,7 +96,7 @@ def route(
         _with_bar(router.route_each(texts, alpha=alpha, allow=allowed, level=level, seed=seed), len(texts))
     )
     if json or output is not None:
-        print_json(json_text(routing_json(decisions, alpha)), output, shown=json)
+        print_json(json_text(routing_json(decisions, alpha) | told), output, shown=json)
     if not json:
         _print_decisions(texts, decisions)
 
@@ -139,6 +152,20 @@ def _lines(content: bytes, source: str) -> list[str]:
     if not prompts:
         raise InputError(f"{source} holds no prompt; write one a line.")
     return prompts
+
+
+def _repriced(router: "Router", source: str) -> "tuple[Router, dict[str, object]]":
+    """The router at other prices, and what its JSON says of them."""
+    from bayes_irt_router.data.prices import LITELLM, installed_litellm_prices, read_prices
+
+    table = installed_litellm_prices() if source == LITELLM else read_prices(Path(source))
+    used = {name: table[name] for name in router.posterior.llm if name in table}
+    if not used:
+        raise InputError(f"{source} prices none of the model's LLMs; name them as `birt info` does.")
+    if kept := [name for name in router.posterior.llm if name not in table]:
+        tell("warning", f"{source} has no price of {', '.join(kept)}; the fit's prices stay for these.")
+    dates = {name: price.date or None for name, price in used.items()}
+    return router.with_prices(used), {"prices": {"source": source, "dates": dates}}
 
 
 def _with_bar(decisions: "Iterator[Decision]", total: int) -> "Iterator[Decision]":
