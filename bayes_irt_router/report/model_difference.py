@@ -81,12 +81,11 @@ class ModelDifference:
         listed = pd.DataFrame(
             [(change, name) for change, names in lists for name in names], columns=["change", "llm"]
         )
-        counts = pd.Series([(old, new) for _, old, new in self.changed], dtype=object).value_counts()
-        moved = pd.DataFrame(
-            [(old, new, int(count)) for (old, new), count in counts.items()],
-            columns=["old choice", "new choice", "queries"],
+        pairs = pd.DataFrame([triple[1:] for triple in self.changed], columns=["old choice", "new choice"])
+        moved = pairs.value_counts().rename("queries").reset_index()
+        shown = self.llms.drop(
+            columns=[name for name in self.llms if str(name).endswith(("_lower", "_upper"))]
         )
-        shown = self.llms.drop(columns=[name for name in self.llms if name.endswith(("_lower", "_upper"))])
         shown = shown.rename(
             columns={
                 f"{name}_{when}": f"{name.split('_')[0]} USD/M {when}"
@@ -144,7 +143,8 @@ def model_difference(
         for name in _PRICES:
             columns[f"{name}_{when}"] = _of(list(cost.llm), getattr(cost, name), shared)
         choices[when] = _choices(posterior, mean, cost, texts, alpha)
-    ordered = sorted(columns, key=lambda name: (name != "llm", _order(name)))
+    fields = [name.removesuffix("_old") for name in columns if name.endswith("_old")]
+    ordered = ["llm", *(f"{name}_{when}" for name in fields for when in ("old", "new"))]
     if 0 < len(shared) < 3:
         notes.append("Fewer than three LLMs are in both models, so abilities have no common scale.")
     return ModelDifference(
@@ -160,30 +160,15 @@ def model_difference(
     )
 
 
-def _order(name: str) -> tuple[int, str, bool]:
-    """Ability, correctness, prices; of each the old one first."""
-    kinds = ("ability", "p_correct", "input_price", "output_price")
-    return (
-        next((i for i, kind in enumerate(kinds) if name.startswith(kind)), -1),
-        name.split("_new")[0].split("_old")[0],
-        "_new" in name,
-    )
-
-
 def _shared_queries(old: Posterior, new: Posterior) -> list[str]:
     """Names of the queries that both have fitted and whose texts have the same hash."""
-    tables = [p.tree["queries"].to_dataset() for p in (old, new)]
-    first, second = (
-        dict(
-            zip(
-                t["query"].values.astype(str).tolist(),
-                t["text_hash"].values.astype(str).tolist(),
-                strict=True,
-            )
-        )
-        for t in tables
-    )
+    first, second = _text_hashes(old), _text_hashes(new)
     return [name for name, text_hash in second.items() if first.get(name) == text_hash]
+
+
+def _text_hashes(posterior: Posterior) -> dict[str, str]:
+    table = posterior.tree["queries"].to_dataset()
+    return dict(zip(table["query"].values.astype(str), table["text_hash"].values.astype(str), strict=True))
 
 
 def _lengths(old: Posterior, new: Posterior, queries: list[str]) -> list[int | None]:
@@ -191,8 +176,7 @@ def _lengths(old: Posterior, new: Posterior, queries: list[str]) -> list[int | N
     known: dict[str, int] = {}
     for posterior in (old, new):
         if posterior.texts is not None:
-            names = posterior.tree["queries"]["query"].values.astype(str).tolist()
-            known |= dict(zip(names, map(len, posterior.texts), strict=True))
+            known |= dict(zip(_text_hashes(posterior), map(len, posterior.texts), strict=True))
     return [known.get(name) for name in queries]
 
 
