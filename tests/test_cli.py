@@ -573,3 +573,19 @@ def test_diff_shows_tables_or_json(model: Path, failed: Path, tmp_path: Path):
     assert told["decisions"]["changed"] == []
     (problem,) = errors(birt("diff", failed, tmp_path / "nowhere"))
     assert "no model folder" in problem
+
+
+def test_choices_as_a_routerarena_prediction_file(model: Path, tmp_path: Path):
+    rows = [
+        {"global index": "ArcMMLU_7", "prompt": "What is 2 + 2?"},
+        {"global index": "X_1", "prompt": "Why?"},
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    out = tmp_path / "predictions.json"
+    result = birt("route", "--input", tmp_path / "p.jsonl", "--model", model, "--routerarena", out, "--json")
+    chosen = [one["llm"] for one in json.loads(result.stdout)["decisions"]]
+    records = json.loads(out.read_text(encoding="utf-8"))
+    assert [record["prediction"] for record in records] == chosen
+    assert [{name: record[name] for name in row} for record, row in zip(records, rows, strict=True)] == rows
+    birt("route", "Why?", "How?", "--model", model, "--routerarena", out)
+    assert [one["global index"] for one in json.loads(out.read_text(encoding="utf-8"))] == ["0", "1"]

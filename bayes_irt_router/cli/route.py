@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayes_irt_router.routing.router import Router
 
 TEXT_COLUMNS = ("text", "prompt")
+NAME_COLUMNS = ("global index", "query_id", "id")
 FULL_TABLES = 4  # up to this many prompts get a table each; more share one
 
 
@@ -69,6 +70,12 @@ def route(
     cache_dir: CacheFolder = None,
     json: Json = False,
     output: JsonOutput = None,
+    routerarena: Annotated[
+        Path | None,
+        typer.Option(
+            "--routerarena", metavar="PATH", help="Write the choices as a prediction file of RouterArena."
+        ),
+    ] = None,
 ) -> None:
     """`birt route`."""
     folder = required_model(model)
@@ -81,8 +88,9 @@ def route(
     from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.routing.router import Router, routing_json
 
-    if output is not None:
-        rehearse_file(output)
+    for path in (output, routerarena):
+        if path is not None:
+            rehearse_file(path)
     router = Router.load(folder, encoder, cache_dir)
     if router.warning:
         tell("warning", router.warning)
@@ -95,6 +103,15 @@ def route(
     decisions = list(
         _with_bar(router.route_each(texts, alpha=alpha, allow=allowed, level=level, seed=seed), len(texts))
     )
+    if routerarena is not None:
+        from bayes_irt_router.data.files import write_json
+        from bayes_irt_router.report.routerarena import prediction_records
+
+        indices = [
+            *map(str, range(len(prompts or []))),
+            *prompt_names(input, len(texts) - len(prompts or [])),
+        ]
+        write_json(routerarena, prediction_records(indices, texts, decisions))
     if json or output is not None:
         print_json(json_text(routing_json(decisions, alpha) | told), output, shown=json)
     if not json:
@@ -141,6 +158,18 @@ def read_prompts(source: str) -> list[str]:
             ]
         )
     return cells
+
+
+def prompt_names(source: str | None, number: int) -> list[str]:
+    """What a file of prompts calls each of them: its column `global index`, `query_id` or `id`, or 0, 1, ..."""
+    from bayes_irt_router.data.files import TABLE_SUFFIXES, read_table
+
+    if source is not None and Path(source).suffix.lower() in TABLE_SUFFIXES:
+        table = read_table(Path(source))
+        column = next((name for name in NAME_COLUMNS if name in table), None)
+        if column is not None:
+            return [str(name) for name in table[column]]
+    return [str(position) for position in range(number)]
 
 
 def _lines(content: bytes, source: str) -> list[str]:
