@@ -32,7 +32,7 @@ from bayes_irt_router.routing.router import Router
 
 QUICK = ["--traits", "2", "--draws", "20", "--tune", "20", "--chains", "2", "--landmarks", "12"]
 CANDIDATE = {"llm", "p_correct", "cost_usd", "utility", "p_best"}
-COMMANDS = ("simulate", "fit", "route", "evaluate", "info", "demo")
+COMMANDS = ("simulate", "convert", "fit", "route", "evaluate", "info", "diff", "demo")
 
 
 def birt(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
@@ -541,3 +541,51 @@ def test_a_fault_of_the_machine_is_one_line_and_exit_code_1(failed: Path, monkey
 
 def test_an_unknown_option_exits_with_2():
     assert birt("route", "Why?", "--modell", "x").exit_code == 2
+
+
+# Prices and differences
+
+
+def test_prices_of_a_table_replace_those_of_the_fit(model: Path, bench: Path, tmp_path: Path):
+    free, *others = names(bench)
+    rows = ["llm,input_price,output_price,date", f"{free},0,0,2025-05", f"{others[0]},900,900,2025-06-01"]
+    (tmp_path / "prices.csv").write_text("\n".join(rows), encoding="utf-8")
+    arguments = ["route", "What is 2 + 2?", "--model", model, "--json", "--alpha", "0"]
+    result = birt(*arguments, "--prices", tmp_path / "prices.csv")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["decisions"][0]["llm"] == free
+    assert told["prices"]["dates"] == {free: "2025-05", others[0]: "2025-06-01"}
+    assert f"no price of {', '.join(others[1:])}" in result.stderr
+    assert "prices" not in json.loads(birt(*arguments).stdout)
+    (tmp_path / "prices.csv").write_text("llm,input_price,output_price\nx,0,0\n", encoding="utf-8")
+    (problem,) = errors(birt(*arguments, "--prices", tmp_path / "prices.csv"))
+    assert "none of the model's LLMs" in problem
+
+
+def test_diff_shows_tables_or_json(model: Path, failed: Path, tmp_path: Path):
+    result = birt("diff", failed, model)
+    assert result.exit_code == 0, result.output
+    assert "LLMs in both models" in result.stdout
+    result = birt("diff", failed, model, "--json", "--output", tmp_path / "diff.json")
+    told = json.loads(result.stdout)
+    assert json.loads((tmp_path / "diff.json").read_text(encoding="utf-8")) == told
+    assert told["decisions"]["changed"] == []
+    (problem,) = errors(birt("diff", failed, tmp_path / "nowhere"))
+    assert "no model folder" in problem
+
+
+def test_choices_as_a_routerarena_prediction_file(model: Path, tmp_path: Path):
+    rows = [
+        {"global index": "ArcMMLU_7", "prompt": "What is 2 + 2?"},
+        {"global index": "X_1", "prompt": "Why?"},
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    out = tmp_path / "predictions.json"
+    result = birt("route", "--input", tmp_path / "p.jsonl", "--model", model, "--routerarena", out, "--json")
+    chosen = [one["llm"] for one in json.loads(result.stdout)["decisions"]]
+    records = json.loads(out.read_text(encoding="utf-8"))
+    assert [record["prediction"] for record in records] == chosen
+    assert [{name: record[name] for name in row} for record, row in zip(records, rows, strict=True)] == rows
+    birt("route", "Why?", "How?", "--model", model, "--routerarena", out)
+    assert [one["global index"] for one in json.loads(out.read_text(encoding="utf-8"))] == ["0", "1"]

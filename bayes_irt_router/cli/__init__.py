@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from bayes_irt_router.cli.border import Border, examples
+from bayes_irt_router.cli.convert import convert
 from bayes_irt_router.cli.demo import demo
+from bayes_irt_router.cli.diff import diff
 from bayes_irt_router.cli.evaluate import evaluate
 from bayes_irt_router.cli.fit import fit
 from bayes_irt_router.cli.info import info
@@ -60,6 +62,14 @@ app.command(
     epilog=examples("birt simulate --output runs/bench --queries 600 --llms 20 --seed 0"),
 )(simulate)
 app.command(
+    help="Turn another tool's data into responses, queries and llms.",
+    epilog=examples(
+        "birt convert results/bench --output DIR",
+        "birt convert lm_eval_output --format lm-eval --metric exact_match,strict-match --output DIR",
+        "birt convert data.jsonl --format py-irt --queries queries.csv --output DIR",
+    ),
+)(convert)
+app.command(
     help="Sample the posterior of a model given responses, judge the draws, and save the model.",
     epilog=examples(
         "birt fit --data DIR --split train --output MODEL",
@@ -72,12 +82,17 @@ app.command(
         'birt route "What is 17 * 23?" "Who wrote Faust?" --model MODEL --alpha 0.5',
         "birt route --input prompts.jsonl --model MODEL --json",
         "cat prompts.txt | birt route --input - --model MODEL --output routes.json",
+        "birt route --input prompts.jsonl --model MODEL --prices prices.csv --json",
     ),
 )(route)
 app.command(
     help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
     epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
 )(evaluate)
+app.command(
+    help="Tell what changed between two models: LLMs, abilities, prices, and decisions on what both have fitted.",
+    epilog=examples("birt diff OLD NEW", "birt diff OLD NEW --alpha 0.5 --json"),
+)(diff)
 app.command(
     help="Tell what a model is: data, LLMs, priors, convergence, costs, versions.",
     epilog=examples("birt info --model MODEL"),

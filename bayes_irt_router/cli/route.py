@@ -22,8 +22,10 @@ from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
     from bayes_irt_router.routing.decision import Decision
+    from bayes_irt_router.routing.router import Router
 
 TEXT_COLUMNS = ("text", "prompt")
+NAME_COLUMNS = ("global index", "query_id", "id")
 FULL_TABLES = 4  # up to this many prompts get a table each; more share one
 
 
@@ -53,12 +55,27 @@ def route(
             "--allow", metavar="LLM,...", help="LLMs to choose from (default: all that the model knows)."
         ),
     ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            "--prices",
+            metavar="FILE|litellm",
+            help="Prices instead of those of the fit: a table of llm, input_price_per_million, "
+            "output_price_per_million and date, or LiteLLM's own.",
+        ),
+    ] = None,
     level: Level = 0.89,
     seed: Seed = 0,
     encoder: EncoderName = None,
     cache_dir: CacheFolder = None,
     json: Json = False,
     output: JsonOutput = None,
+    routerarena: Annotated[
+        Path | None,
+        typer.Option(
+            "--routerarena", metavar="PATH", help="Write the choices as a prediction file of RouterArena."
+        ),
+    ] = None,
 ) -> None:
     """`birt route`."""
     folder = required_model(model)
@@ -71,19 +88,32 @@ def route(
     from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.routing.router import Router, routing_json
 
-    if output is not None:
-        rehearse_file(output)
+    for path in (output, routerarena):
+        if path is not None:
+            rehearse_file(path)
     router = Router.load(folder, encoder, cache_dir)
     if router.warning:
         tell("warning", router.warning)
+    told: dict[str, object] = {}
+    if prices is not None:
+        router, told = _repriced(router, prices)
     allowed = (
         [name.strip() for names in allow for name in names.split(",") if name.strip()] if allow else None
     )
     decisions = list(
         _with_bar(router.route_each(texts, alpha=alpha, allow=allowed, level=level, seed=seed), len(texts))
     )
+    if routerarena is not None:
+        from bayes_irt_router.data.files import write_json
+        from bayes_irt_router.report.routerarena import prediction_records
+
+        indices = [
+            *map(str, range(len(prompts or []))),
+            *prompt_names(input, len(texts) - len(prompts or [])),
+        ]
+        write_json(routerarena, prediction_records(indices, texts, decisions))
     if json or output is not None:
-        print_json(json_text(routing_json(decisions, alpha)), output, shown=json)
+        print_json(json_text(routing_json(decisions, alpha) | told), output, shown=json)
     if not json:
         _print_decisions(texts, decisions)
 
@@ -130,6 +160,18 @@ def read_prompts(source: str) -> list[str]:
     return cells
 
 
+def prompt_names(source: str | None, number: int) -> list[str]:
+    """What a file of prompts calls each of them: its column `global index`, `query_id` or `id`, or 0, 1, ..."""
+    from bayes_irt_router.data.files import TABLE_SUFFIXES, read_table
+
+    if source is not None and Path(source).suffix.lower() in TABLE_SUFFIXES:
+        table = read_table(Path(source))
+        column = next((name for name in NAME_COLUMNS if name in table), None)
+        if column is not None:
+            return [str(name) for name in table[column]]
+    return [str(position) for position in range(number)]
+
+
 def _lines(content: bytes, source: str) -> list[str]:
     try:
         lines = content.decode("utf-8-sig").splitlines()
@@ -139,6 +181,20 @@ def _lines(content: bytes, source: str) -> list[str]:
     if not prompts:
         raise InputError(f"{source} holds no prompt; write one a line.")
     return prompts
+
+
+def _repriced(router: "Router", source: str) -> "tuple[Router, dict[str, object]]":
+    """The router at other prices, and what its JSON says of them."""
+    from bayes_irt_router.data.prices import LITELLM, installed_litellm_prices, read_prices
+
+    table = installed_litellm_prices() if source == LITELLM else read_prices(Path(source))
+    used = {name: table[name] for name in router.posterior.llm if name in table}
+    if not used:
+        raise InputError(f"{source} prices none of the model's LLMs; name them as `birt info` does.")
+    if kept := [name for name in router.posterior.llm if name not in table]:
+        tell("warning", f"{source} has no price of {', '.join(kept)}; the fit's prices stay for these.")
+    dates = {name: price.date or None for name, price in used.items()}
+    return router.with_prices(used), {"prices": {"source": source, "dates": dates}}
 
 
 def _with_bar(decisions: "Iterator[Decision]", total: int) -> "Iterator[Decision]":

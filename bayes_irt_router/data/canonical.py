@@ -18,7 +18,7 @@ method of `xr.Dataset`: write `dataset["query"]`.
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -72,13 +72,34 @@ def read_dataset(
         UserWarning: how many queries or LLMs were dropped because nothing was answered.
     """
     tables, sources = _read_tables(directory, {"responses": responses, "queries": queries, "llms": llms})
-    problems = validate(tables["responses"], tables["queries"], tables.get("llms"), sources)
+    return dataset_from_tables(tables["responses"], tables["queries"], tables.get("llms"), sources)
+
+
+def dataset_from_tables(
+    responses: pd.DataFrame,
+    queries: pd.DataFrame,
+    llms: pd.DataFrame | None,
+    sources: Mapping[TableName, str],
+) -> xr.Dataset:
+    """The same as `read_dataset`, from tables in memory.
+
+    Args:
+        responses, queries, llms: as `files.read_table` returns them. sources: what to call each table in a
+            sentence.
+
+    Raises:
+        InputError: their content is not sound; every problem is listed.
+
+    Warns:
+        UserWarning: how many queries or LLMs were dropped because nothing was answered.
+    """
+    problems = validate(responses, queries, llms, sources)
     if problems:
         raise InputError(problems)
-    answers = typed_table(tables["responses"], "responses")
-    query_table = typed_table(tables["queries"], "queries").set_index("query_id")
-    if "llms" in tables:
-        llm_table = typed_table(tables["llms"], "llms").set_index("llm")
+    answers = typed_table(responses, "responses")
+    query_table = typed_table(queries, "queries").set_index("query_id")
+    if llms is not None:
+        llm_table = typed_table(llms, "llms").set_index("llm")
     else:
         llm_table = pd.DataFrame(index=pd.Index(answers["llm"].unique(), name="llm"))
     query_table = _answered(query_table, answers["query_id"], "queries", "has an answer")
@@ -210,7 +231,7 @@ def _answered(table: pd.DataFrame, names: pd.Series, noun: str, lacking: str) ->
             f"Dropped {len(unused)} of {len(table)} {noun}: none of them {lacking} "
             f"(the first is {unused[0]!r}).",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return table[used]
 

@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayes_irt_router.data.candidates import allowed_llms
+from bayes_irt_router.data.prices import Price
 from bayes_irt_router.errors import InputError
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -81,6 +82,46 @@ class CostModel:
             input_tokens, self.mean_output_tokens, self.input_price_per_million, self.output_price_per_million
         )
         return np.where(np.isnan(self.mean_observed_cost_usd), cost, self.mean_observed_cost_usd)
+
+    def with_prices(self, prices: Mapping[str, Price]) -> "CostModel":
+        """The same model at other list prices; the scale stays, so that a given alpha weighs a dollar as before.
+
+        An LLM with a new price is priced by tokens from now on, also where its cost had been observed. LLMs that
+        `prices` does not name keep theirs; names that the model does not know are left out. Where an LLM's output
+        tokens are unknown, they are the other LLMs' median.
+
+        Raises:
+            InputError: an LLM with a new price needs output tokens, and those of no LLM are known.
+        """
+        new = np.array([name in prices for name in self.llm], dtype=bool)
+        known = [prices.get(name) for name in self.llm]
+        nan = float("nan")
+        output_price = np.where(
+            new, [p.output_per_million if p else nan for p in known], self.output_price_per_million
+        )
+        tokens, notes = self.mean_output_tokens.copy(), list(self.notes)
+        needs = new & np.isnan(tokens) & (output_price > 0)
+        if needs.any():
+            if np.isnan(tokens).all():
+                raise InputError(
+                    f"The new prices of {_named(self.llm, needs)} cannot be used, because no output tokens are "
+                    "known: fit with output_tokens in responses, or with --assume-output-tokens."
+                )
+            median = float(np.nanmedian(tokens))
+            tokens[needs] = median
+            notes.append(
+                f"Output tokens of {_named(self.llm, needs)} set to the other LLMs' median, {median:.0f}."
+            )
+        return replace(
+            self,
+            input_price_per_million=np.where(
+                new, [p.input_per_million if p else nan for p in known], self.input_price_per_million
+            ),
+            output_price_per_million=output_price,
+            mean_output_tokens=tokens,
+            mean_observed_cost_usd=np.where(new, nan, self.mean_observed_cost_usd),
+            notes=tuple(notes),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers for JSON; unknown values are None."""

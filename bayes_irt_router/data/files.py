@@ -56,7 +56,7 @@ def read_table(path: Path) -> pd.DataFrame:
     reader = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_json_lines}[suffix]
     try:
         table = reader(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path} cannot be read as {_FORMAT_NAMES[suffix]} ({reason}); write or copy it again."
@@ -210,9 +210,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     # Not `read_table` of pyarrow: that one makes columns out of parent folders called `name=value`.
     with pyarrow.parquet.ParquetFile(path) as file:
         table = file.read()
+    table.validate(full=True)  # such as bytes in a text that are not UTF-8
     # Metadata left by pandas may hide a column as an index; a column is a column here. An index without a
     # name says nothing about the row, and would make two identical rows look different.
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    frame: pd.DataFrame = table.replace_schema_metadata().to_pandas()
     frame = frame.drop(
         columns=[name for name in frame.columns if re.fullmatch(r"__index_level_\d+__", str(name))]
     )
@@ -261,7 +262,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _read_json_lines(path: Path) -> pd.DataFrame:
+def read_json_lines(path: Path) -> list[dict[str, object]]:
+    """The objects of a JSON Lines file, one a line; blank lines are skipped.
+
+    Raises:
+        InputError: lines that are not JSON objects, each named, or the file is not UTF-8 text.
+    """
     rows: list[dict[str, object]] = []
     broken: list[str] = []
     try:
@@ -288,7 +294,11 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     if broken:
         raise InputError(_shortened(broken, path))
-    return pd.DataFrame(rows)
+    return rows
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    return pd.DataFrame(read_json_lines(path))
 
 
 def _shortened(problems: list[str], path: Path) -> list[str]:

@@ -12,9 +12,10 @@ from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.data.files import atomic_directory, write_json, write_table
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
+from bayes_irt_router.inference.migrations import MIGRATIONS, Content, migrated, newest_version
 from bayes_irt_router.inference.posterior import Posterior
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = newest_version(MIGRATIONS)
 RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
 KINDS = ("mirt",)
 # What prediction, routing and the summaries read; a folder without it is refused when loaded, not later.
@@ -75,13 +76,13 @@ def save(posterior: Posterior, directory: Path) -> None:
 
 
 def load(directory: Path) -> Posterior:
-    """Read a model folder.
+    """Read a model folder. One of an older version is brought up to date in memory; the folder stays as it is.
 
     Raises:
         InputError: the folder is missing, damaged, of another program, or written by a newer version.
     """
     directory = Path(directory)
-    record = _read_record(directory)
+    record, version = _read_record(directory)
     try:
         with xr.open_datatree(directory / DRAWS, engine="h5netcdf") as opened:
             tree = opened.load()
@@ -89,12 +90,22 @@ def load(directory: Path) -> Posterior:
         raise InputError(f"{directory} has no {DRAWS}; copy the whole model folder, or fit again.") from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"{directory / DRAWS} is damaged ({error}); copy it again, or fit again.") from None
-    if missing := [name for name in NEEDED if name not in tree.children]:
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    try:
+        content = migrated(Content(record, groups), version, MIGRATIONS)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{directory} is of version {version} and incomplete ({error!r}); copy it again, or fit again."
+        ) from None
+    record, groups = content.record, content.groups
+    if missing := [name for name in NEEDED if name not in groups]:
         raise InputError(
             f"{directory / DRAWS} has no group {', '.join(missing)}; it is not of this program. Fit again."
         )
-
-    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    if (kind := record.get("kind")) not in KINDS:
+        raise InputError(
+            f"{directory / RECORD} holds a model of kind {kind}; this version knows {', '.join(KINDS)}."
+        )
     missing = [
         f"{variable} of the {name}"
         for name, variables in NEEDED.items()
@@ -117,7 +128,8 @@ def load(directory: Path) -> Posterior:
     return Posterior(xr.DataTree.from_dict(groups), feature_map, gate, record, texts)
 
 
-def _read_record(directory: Path) -> dict[str, Any]:
+def _read_record(directory: Path) -> tuple[dict[str, Any], int]:
+    """The record as it stands in the file, and its schema version."""
     path = directory / RECORD
     if not directory.is_dir():
         raise InputError(f"There is no model folder {directory}; `make demo` makes one in runs/demo/model.")
@@ -126,16 +138,15 @@ def _read_record(directory: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = int(record.pop("schema_version"))
-        kind = str(record["kind"])
     except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
         raise InputError(f"{path} is damaged or not of this program; copy it again, or fit again.") from None
+    if found < 1:
+        raise InputError(f"{path} is damaged or not of this program; copy it again, or fit again.")
     if found > SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {found}, this program reads up to {SCHEMA_VERSION}; install a newer version."
         )
-    if kind not in KINDS:
-        raise InputError(f"{path} holds a model of kind {kind}; this version knows {', '.join(KINDS)}.")
-    return record
+    return record, found
 
 
 def _plain(group: xr.Dataset) -> xr.Dataset:

@@ -1,7 +1,7 @@
 """From prompts to decisions."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.embedding_cache import cached_revision
 from bayes_irt_router.data.encoder import Encoder, TextEncoder
 from bayes_irt_router.data.featurize import featurize
+from bayes_irt_router.data.prices import Price
 from bayes_irt_router.data.surface import features_named
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.posterior import Posterior
@@ -57,6 +58,11 @@ class Router:
     def cost(self) -> CostModel:
         """The cost model that was learned at fit."""
         return CostModel.from_dict(self.posterior.record["cost"])
+
+    def with_prices(self, prices: Mapping[str, Price]) -> "Router":
+        """A router that predicts costs at other list prices; see :meth:`CostModel.with_prices`."""
+        record = self.posterior.record | {"cost": self.cost.with_prices(prices).to_dict()}
+        return replace(self, posterior=replace(self.posterior, record=record))
 
     @property
     def warning(self) -> str | None:

@@ -1,0 +1,1 @@
+"""Response data in the formats of other tools: one module a format, `catalogue.py` lists them."""

@@ -1,0 +1,51 @@
+"""Model folders of older versions, brought up to date one version at a time.
+
+A change of what `storage.save` writes adds one function to the end of MIGRATIONS, from the content as it was to the
+content as it is now. A folder of version v then passes through the functions from position v - 1 on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+
+@dataclass(frozen=True)
+class Content:
+    """What stands in a model folder, as it was read.
+
+    Attributes:
+        record: `model.json` without its `schema_version`.
+        groups: the groups of `posterior.nc`.
+    """
+
+    record: dict[str, Any]
+    groups: dict[str, xr.Dataset]
+
+
+Migration = Callable[[Content], Content]
+
+MIGRATIONS: tuple[Migration, ...] = ()
+
+
+def newest_version(migrations: Sequence[Migration]) -> int:
+    """The version that the last migration leads to; version 1 is the first there was."""
+    return 1 + len(migrations)
+
+
+def migrated(content: Content, version: int, migrations: Sequence[Migration]) -> Content:
+    """The content of a folder of `version` as the newest version would have written it.
+
+    Args:
+        content: never changed; a migration returns another.
+        version: from 1 to the newest.
+        migrations: the function at position v - 1 leads from version v to version v + 1.
+
+    >>> renamed = lambda old: Content({"kind": old.record["type"]}, old.groups)
+    >>> migrated(Content({"type": "mirt"}, {}), 1, [renamed]).record
+    {'kind': 'mirt'}
+    """
+    for migration in migrations[version - 1 :]:
+        content = migration(content)
+    return content

@@ -1,0 +1,80 @@
+"""A folder of an older version is read as if the newest had written it. The older versions here are made up."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference import migrations, storage
+from bayes_irt_router.inference.migrations import Content, migrated, newest_version
+
+
+def doubled(old: Content) -> Content:
+    return Content(old.record | {"n": old.record["n"] * 2}, old.groups)
+
+
+def increased(old: Content) -> Content:
+    return Content(old.record | {"n": old.record["n"] + 1}, old.groups)
+
+
+@pytest.mark.parametrize(("version", "expected"), [(1, 7), (2, 4), (3, 3)])
+def test_a_content_passes_through_the_migrations_since_its_version_in_order(version, expected):
+    content = Content({"n": 3}, {})
+    assert migrated(content, version, (doubled, increased)).record == {"n": expected}
+    assert content.record == {"n": 3}
+    assert newest_version((doubled, increased)) == 3
+
+
+@pytest.fixture
+def older(small_fit, tmp_path, monkeypatch):
+    """A folder as version 1 would have written it, if version 2 had renamed a group and an entry of the record."""
+    current = tmp_path / "model"
+    storage.save(replace(small_fit.thin(8), texts=None), current)
+    record = json.loads((current / storage.RECORD).read_text(encoding="utf-8"))
+    record["text_encoder"] = record.pop("encoder")
+    (current / storage.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    with xr.open_datatree(current / storage.DRAWS, engine="h5netcdf") as tree:
+        groups = {name: node.to_dataset().load() for name, node in tree.children.items()}
+    groups["items"] = groups.pop("queries")
+    xr.DataTree.from_dict(groups).to_netcdf(current / storage.DRAWS, engine="h5netcdf")
+
+    def to_version_2(old: Content) -> Content:
+        record = {name: value for name, value in old.record.items() if name != "text_encoder"}
+        groups = {name: group for name, group in old.groups.items() if name != "items"}
+        return Content(
+            record | {"encoder": old.record["text_encoder"]}, groups | {"queries": old.groups["items"]}
+        )
+
+    monkeypatch.setattr(storage, "MIGRATIONS", (to_version_2,))
+    monkeypatch.setattr(storage, "SCHEMA_VERSION", newest_version((to_version_2,)))
+    return current
+
+
+def test_an_older_folder_is_loaded_and_saved_as_the_newest(small_fit, older, tmp_path):
+    before = (older / storage.RECORD).read_bytes()
+    posterior = storage.load(older)
+    assert posterior.record["encoder"] == small_fit.record["encoder"]
+    np.testing.assert_array_equal(
+        posterior.tree["queries"]["embedding"], small_fit.tree["queries"]["embedding"]
+    )
+    assert (older / storage.RECORD).read_bytes() == before
+    storage.save(posterior, tmp_path / "newer")
+    assert (
+        json.loads((tmp_path / "newer" / storage.RECORD).read_text(encoding="utf-8"))["schema_version"] == 2
+    )
+    assert storage.load(tmp_path / "newer").record == posterior.record
+
+
+def test_an_older_folder_that_is_incomplete_is_told(older):
+    record = json.loads((older / storage.RECORD).read_text(encoding="utf-8"))
+    del record["text_encoder"]
+    (older / storage.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(InputError, match="of version 1 and incomplete"):
+        storage.load(older)
+
+
+def test_the_version_that_is_written_is_the_newest():
+    assert newest_version(migrations.MIGRATIONS) == storage.SCHEMA_VERSION
