@@ -76,7 +76,10 @@ app.command(
 )(route)
 app.command(
     help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
-    epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
+    epilog=examples(
+        "birt evaluate --model MODEL --data DIR --split test",
+        "birt evaluate --model MODEL --data DIR --compare --output comparison.json",
+    ),
 )(evaluate)
 app.command(
     help="Tell what a model is: data, LLMs, priors, convergence, costs, versions.",

@@ -63,25 +63,31 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """One row for the model, each baseline and each choice without a model."""
-        scores, routing = self.evaluation.prediction, self.evaluation.routing
-        rows = {}
-        for name in [*scores, *(name for name in routing if name not in scores)]:
-            row: dict[str, Any] = {
-                key: scores.get(name, {}).get(key, np.nan) for key in ("log_loss", "brier", "auc", "ece")
-            }
-            row["slope"] = scores.get(name, {}).get("calibration_slope", np.nan)
+        scores, curve = self.evaluation.prediction, self.evaluation.curve
+        rows: dict[str, dict[str, Any]] = {}
+        for name in [*scores, *(name for name in self.evaluation.routing if name not in scores)]:
             paired = self.differences.get(name)
-            row["log loss - model's"] = interval(paired) if paired else None
-            for alpha, one in routing.get(name, {}).items():
-                row[f"reward {alpha}"] = one.reward
-            row["AIQ"] = self.evaluation.curve.get(name, {}).get("aiq", np.nan)
-            row["s"] = self.baselines.seconds.get(name, np.nan)
-            rows[name] = row
+            found = scores.get(name, {})
+            rows[name] = {
+                "log_loss": found.get("log_loss", np.nan),
+                "minus model's (95 %)": interval(paired) if paired else None,
+                "AUC": found.get("auc", np.nan),
+                "ECE": found.get("ece", np.nan),
+                "slope": found.get("calibration_slope", np.nan),
+            }
+            for alpha, one in self.evaluation.routing.get(name, {}).items():
+                rows[name][f"R {alpha}"] = one.reward
+            rows[name]["Brier"] = found.get("brier", np.nan)
+            rows[name]["AIQ"] = curve.get(name, {}).get("aiq", np.nan)
+            rows[name]["seconds"] = self.baselines.seconds.get(name, np.nan)
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def tables(self) -> list[tuple[str, pd.DataFrame]]:
-        """The table, with a title; as an evaluation's."""
-        return [("Model and baselines on the same unseen queries", self.table())]
+        """The table with a title, as an evaluation's: the columns that fit into 100 characters."""
+        table = self.table().drop(columns=["slope", "Brier", "AIQ", "seconds"])
+        table["log_loss"] = [f"{loss:.4f}" if loss == loss else None for loss in table["log_loss"]]
+        table.index = table.index.str.replace("_", " ")  # so that long names break at words
+        return [("Model and baselines on the same unseen queries (R: reward at that alpha)", table)]
 
 
 def compare(
@@ -143,9 +149,9 @@ def interval(paired: PairedDifference) -> str:
     """A difference and its interval in one cell.
 
     >>> interval(PairedDifference(0.01, -0.002, 0.022))
-    '+0.0100 (-0.0020, +0.0220)'
+    '+0.010 (-0.002, +0.022)'
     """
-    return f"{paired.difference:+.4f} ({paired.lower:+.4f}, {paired.upper:+.4f})"
+    return f"{paired.difference:+.3f} ({paired.lower:+.3f}, {paired.upper:+.3f})"
 
 
 def training_part(

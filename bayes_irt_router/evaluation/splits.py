@@ -124,9 +124,11 @@ def _query_folds(data: xr.Dataset, count: int, rng: np.random.Generator) -> tupl
 
 
 def _llm_folds(data: xr.Dataset, count: int, rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
-    """LLMs in order of answers, then of mean score; every `count` neighbours are dealt out at random."""
+    """LLMs in order of answers (to 5 % of the queries), then of mean score; every `count` neighbours are dealt
+    out at random.
+    """
     names = np.array([str(name) for name in data["llm"].values])
-    answers = (data["trials"] > 0).sum("query").values
+    answers = np.round((data["trials"] > 0).mean("query").values / 0.05)
     mean = data["score"].mean("query").values
     order = np.lexsort((names, mean, answers))
     if count == len(order):
