@@ -102,20 +102,24 @@ def _cost_share(judged: Judged, choice: str, alpha: float) -> float:
 
 
 def _weak_and_strong(judged: Judged, method: str) -> dict[str, float]:
-    """APGR and CPT between the cheapest candidate and the best on train."""
-    gain, weak, strong = (
-        np.concatenate(parts) for parts in zip(*(_two_llms(one, method) for one in judged), strict=True)
-    )
-    curve = strong_call_curve(gain, weak, strong)
-    ends = float(weak.mean()), float(strong.mean())
-    return {"apgr": apgr(curve, *ends), "cpt_50": cpt(curve, *ends, 0.5), "cpt_80": cpt(curve, *ends, 0.8)}
+    """APGR and CPT between the cheapest candidate and the best on train: means of the sets, weighted by queries.
 
-
-def _two_llms(one: xr.Dataset, method: str) -> tuple[Float[np.ndarray, " query"], ...]:
-    weak, strong = one.attrs["weak"], one.attrs["strong"]
-    p = one["p"].sel(predictor=method)
-    gain = (p.sel(llm=strong) - p.sel(llm=weak)).values.astype(np.float64)
-    return gain, one["score"].sel(llm=weak).values, one["score"].sel(llm=strong).values
+    Gains predicted by different fits are not ranked together, because who is weak and strong may differ.
+    """
+    found, size = [], []
+    for one in judged:
+        weak, strong = one.attrs["weak"], one.attrs["strong"]
+        p, score = one["p"].sel(predictor=method), one["score"]
+        curve = strong_call_curve(
+            (p.sel(llm=strong) - p.sel(llm=weak)).values.astype(np.float64),
+            score.sel(llm=weak).values,
+            score.sel(llm=strong).values,
+        )
+        ends = float(curve[0]), float(curve[-1])
+        found.append([apgr(curve, *ends), cpt(curve, *ends, 0.5), cpt(curve, *ends, 0.8)])
+        size.append(one.sizes["query"])
+    mean = np.average(found, axis=0, weights=size)
+    return {"apgr": float(mean[0]), "cpt_50": float(mean[1]), "cpt_80": float(mean[2])}
 
 
 def reward_differences(
