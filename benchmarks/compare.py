@@ -8,14 +8,11 @@ it was not.
 """
 
 import argparse
-import os
-import platform
-import subprocess
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import xarray as xr
+from provenance import provenance
 
 from bayes_irt_router.data.canonical import read_dataset, select_split
 from bayes_irt_router.data.files import atomic_path
@@ -43,8 +40,7 @@ def main() -> None:
     if arguments.assume_output_tokens is not None:
         data = with_assumed_tokens(data, arguments.assume_output_tokens)
     result = compare(router, select_split(data, "train"), select_split(data, "test"), seed=arguments.seed)
-    for title, table in result.tables():
-        print(f"\n{title}\n{table.round(4).to_string()}")
+    print(f"\n{result.table().round(4).to_string(na_rep='-')}")
     for note in [*result.evaluation.notes, router.posterior.gate.verdict]:
         print(note)
 
@@ -52,24 +48,16 @@ def main() -> None:
     text = json_text(
         {
             "data": arguments.data.name,
-            "commit": git("rev-parse", "--short", "HEAD"),
-            "uncommitted_changes": bool(git("status", "--porcelain")),
+            **provenance(PACKAGES),
             "seed": arguments.seed,
             "gate": router.posterior.gate.verdict,
-            "cores": os.cpu_count(),
-            "machine": f"{platform.machine()}, Python {platform.python_version()}",
             "seconds": round(time.perf_counter() - start, 1),
-            "versions": {name: version(name) for name in PACKAGES},
             **result.to_dict(),
         }
     )
     with atomic_path(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     print(f"Written to {target}.")
-
-
-def git(*words: str) -> str:
-    return subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
 
 
 def with_assumed_tokens(data: xr.Dataset, tokens: int) -> xr.Dataset:

@@ -25,6 +25,7 @@ from bayes_irt_router.cli.route import route as route_command
 from bayes_irt_router.data.canonical import data_fingerprint, read_dataset, select_split, write_dataset
 from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.data.simulation import read_truth, simulate, write_simulation
+from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
 from bayes_irt_router.inference import fitting, storage
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.irt.mirt import MIRT
@@ -403,6 +404,35 @@ def test_evaluate_json_has_the_documented_shape(model: Path, bench: Path, tmp_pa
     for scores in told["routing"].values():
         assert set(scores) == {"0.8", "0.5", "0.2"}
         assert all({"accuracy", "cost_usd", "reward"} <= set(score) for score in scores.values())
+
+
+def test_evaluate_compares_with_baselines_on_the_same_split(
+    model: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    few = (LLMMean(), NearestNeighbours())
+    monkeypatch.setattr("bayes_irt_router.evaluation.compare.all_baselines", lambda: few)
+    path = tmp_path / "comparison.json"
+    result = birt("evaluate", "--model", model, "--data", bench, "--compare", "--output", path)
+    content = json.loads(path.read_text())
+    assert result.exit_code == 0
+    assert set(content["prediction"]) == {"model", "llm_mean", "knn_embedding"}
+    assert {"model", "knn_embedding", "best_single", "oracle"} <= set(content["routing"])
+    assert set(content["routing"]["knn_embedding"]) == {"0.8", "0.5", "0.2"}
+    assert set(content["comparison"]["log_loss_minus_model"]) == {"llm_mean", "knn_embedding"}
+    shown = " ".join(result.stdout.split())
+    assert "knn embedding" in shown
+    assert all(len(line) <= 100 for line in result.stdout.splitlines())
+    alone = json.loads(
+        birt("evaluate", "--model", model, "--data", bench, "--split", "test", "--json").stdout
+    )
+    assert alone["prediction"]["model"] == content["prediction"]["model"]
+
+
+def test_evaluate_refuses_a_training_split_that_is_not_there(model: Path, bench: Path):
+    call = ["evaluate", "--model", model, "--data", bench, "--compare", "--train-split", "nowhere"]
+    result = birt(*call)
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr
 
 
 def test_evaluate_can_assume_output_tokens(model: Path, bench: Path, tmp_path: Path):

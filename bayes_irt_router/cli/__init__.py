@@ -87,7 +87,10 @@ app.command(
 )(route)
 app.command(
     help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
-    epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
+    epilog=examples(
+        "birt evaluate --model MODEL --data DIR --split test",
+        "birt evaluate --model MODEL --data DIR --compare --output comparison.json",
+    ),
 )(evaluate)
 app.command(
     help="Tell what changed between two models: LLMs, abilities, prices, and decisions on what both have fitted.",

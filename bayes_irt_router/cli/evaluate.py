@@ -33,8 +33,28 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="Only the queries of this split.", rich_help_panel=DATA),
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Only the queries of this split (with --compare: test by default).",
+            rich_help_panel=DATA,
+        ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Fit all baselines to the training split, and score them beside the model."
+        ),
+    ] = False,
+    train_split: Annotated[
+        str,
+        typer.Option(
+            "--train-split",
+            metavar="NAME",
+            help="Split that the baselines are fitted to (--compare).",
+            rich_help_panel=DATA,
+        ),
+    ] = "train",
     allow_seen: Annotated[
         bool,
         typer.Option("--allow-seen", help="Evaluate queries that were fitted, too.", rich_help_panel=DATA),
@@ -53,6 +73,9 @@ def evaluate(
 
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.rehearsal import rehearse_file
+    from bayes_irt_router.evaluation.compare import Comparison
+    from bayes_irt_router.evaluation.compare import compare as beside
+    from bayes_irt_router.evaluation.evaluate import Evaluation
     from bayes_irt_router.evaluation.evaluate import evaluate as score
     from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.report.tables import print_table
@@ -64,11 +87,16 @@ def evaluate(
     if router.warning:
         tell("warning", router.warning)
     dataset = read_dataset(data)
-    if split is not None:
-        dataset = select_split(dataset, split)
     if assume_output_tokens is not None:
         dataset = with_assumed_tokens(dataset, assume_output_tokens)
-    result = score(router, dataset, allow_seen=allow_seen, seed=seed)
+    if compare and split is None:
+        split = "test"
+    chosen = dataset if split is None else select_split(dataset, split)
+    if compare:
+        train = select_split(dataset, train_split)
+        result: Evaluation | Comparison = beside(router, train, chosen, allow_seen=allow_seen, seed=seed)
+    else:
+        result = score(router, chosen, allow_seen=allow_seen, seed=seed)
     content = result.to_dict()
     if assume_output_tokens is not None:
         content["assumed_output_tokens"] = assume_output_tokens

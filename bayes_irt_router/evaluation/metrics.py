@@ -82,7 +82,7 @@ def auc(p: Float[np.ndarray, "query llm"], score: Float[np.ndarray, "query llm"]
     return float((mid_rank[group][right].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
 
 
-def _bin(p: Float[np.ndarray, " cell"], bins: int) -> Int[np.ndarray, " cell"]:
+def equal_width_bin(p: Float[np.ndarray, " cell"], bins: int) -> Int[np.ndarray, " cell"]:
     """The equal-width bin [k / bins, (k + 1) / bins) of each p; p = 1 belongs to the last."""
     return np.minimum((p * bins).astype(np.int64), bins - 1)
 
@@ -116,7 +116,7 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Mean score against mean prediction in `bins` equal-width bins of p (Murphy & Winkler 1977)."""
     q, y = _observed(p, score)
-    which = _bin(q, bins)
+    which = equal_width_bin(q, bins)
     count = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin is the NaN we want
         mean_p = np.bincount(which, weights=q, minlength=bins) / count
@@ -171,7 +171,7 @@ def calibration_slope(
     return CalibrationLine(slope=float(beta[1]), intercept=float(beta[0]))
 
 
-def _replicate(
+def replicate(
     p_draw: Float[np.ndarray, "query llm"],
     trials: Int[np.ndarray, "query llm"] | None,
     rng: np.random.Generator,
@@ -207,12 +207,12 @@ def replicated_ece(
         replications: how many; by default one per draw. More than there are draws reuses the draws in order.
     """
     prediction = p_conditional_draws.mean(axis=0, dtype=np.float64) if p is None else p
-    which = _bin(prediction[mask].astype(np.float64), bins)
+    which = equal_width_bin(prediction[mask].astype(np.float64), bins)
     expected = np.bincount(which, weights=prediction[mask], minlength=bins)
     cells, draws = max(which.size, 1), len(p_conditional_draws)
     result = np.empty(draws if replications is None else replications)
     for i in range(result.size):
-        y = _replicate(p_conditional_draws[i % draws], trials, rng)[mask]
+        y = replicate(p_conditional_draws[i % draws], trials, rng)[mask]
         result[i] = np.abs(expected - np.bincount(which, weights=y, minlength=bins)).sum() / cells
     return result
 
@@ -234,7 +234,7 @@ def replicated_accuracy(
     count = mask.sum(axis=0)
     result = np.empty((draws if replications is None else replications, mask.shape[1]))
     for i in range(len(result)):
-        y = _replicate(p_conditional_draws[i % draws], trials, rng)
+        y = replicate(p_conditional_draws[i % draws], trials, rng)
         with np.errstate(invalid="ignore"):  # an LLM without cells is NaN
             result[i] = np.where(mask, y, 0).sum(axis=0) / count
     return result

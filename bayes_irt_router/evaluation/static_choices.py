@@ -1,4 +1,5 @@
-"""Choices that need no model: the floor to beat (best single, cheapest, random) and the ceiling (oracle).
+"""Choices that need no model: the floor to beat (best single, best static, cheapest, random) and the ceiling
+(oracle).
 
 Each returns the column index of the chosen LLM per query. Columns are the candidates, in the same order in
 train and test.
@@ -32,17 +33,43 @@ def cheapest(train_cost_usd: Float[np.ndarray, "train_query llm"], queries: int)
     return np.full(queries, _extreme(train_cost_usd, largest=False), dtype=np.int64)
 
 
+def best_static(
+    train_score: Float[np.ndarray, "train_query llm"],
+    train_cost_usd: Float[np.ndarray, "train_query llm"],
+    queries: int,
+    *,
+    alpha: float,
+    scale: float,
+) -> Int[np.ndarray, " query"]:
+    """The LLM with the highest utility on train, for every query: what routing must beat to be worth it.
+
+    Utility is `alpha * mean score - (1 - alpha) * mean cost / scale`, means as in `best_single`; the first of
+    equals. An LLM without a score, or without a cost where cost counts, is never chosen.
+
+    >>> score, cost = np.array([[1.0, 0.75]]), np.array([[4.0, 1.0]])
+    >>> [best_static(score, cost, 1, alpha=a, scale=4.0).tolist() for a in (0.9, 0.5)]
+    [[0], [1]]
+    """
+    utility = expected_utility(
+        _column_means(train_score)[None, :], _column_means(train_cost_usd)[None, :], alpha=alpha, scale=scale
+    )
+    return np.full(queries, _extreme(utility, largest=True), dtype=np.int64)
+
+
+def _column_means(cells: Float[np.ndarray, "query llm"]) -> Float[np.ndarray, " llm"]:
+    """Mean of each column over what is not NaN; NaN for an empty column."""
+    count = (~np.isnan(cells)).sum(axis=0)
+    return np.where(count > 0, np.nansum(cells, axis=0) / np.maximum(count, 1), np.nan)
+
+
 def _extreme(cells: Float[np.ndarray, "query llm"], *, largest: bool) -> int:
     """The column with the largest (smallest) mean over what is not NaN."""
-    count = (~np.isnan(cells)).sum(axis=0)
-    if not count.any():
+    mean = _column_means(cells)
+    if np.isnan(mean).all():
         raise InputError(
             "No candidate LLM has a value on the training queries: choose other LLMs or another split."
         )
-    mean = np.nansum(cells, axis=0) / np.maximum(count, 1)
-    if largest:
-        return int(np.argmax(np.where(count > 0, mean, -np.inf)))
-    return int(np.argmin(np.where(count > 0, mean, np.inf)))
+    return int(np.nanargmax(mean) if largest else np.nanargmin(mean))
 
 
 def random_choice(queries: int, llms: int, rng: np.random.Generator) -> Int[np.ndarray, " query"]:

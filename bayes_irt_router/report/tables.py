@@ -73,6 +73,20 @@ def frame_table(title: str, frame: pd.DataFrame, caption: str | None = None) -> 
     return Group(*parts)
 
 
+def markdown_table(frame: pd.DataFrame) -> str:
+    """A data frame as a Markdown table, cells as on the terminal; the index is the first column.
+
+    >>> print(markdown_table(pd.DataFrame({"log loss": [0.5]}, index=["model"])))
+    |  | log loss |
+    |---|---|
+    | model | 0.500 |
+    """
+    columns = [frame.index.astype(str).tolist(), *(column_texts(frame[name]) for name in frame.columns)]
+    rows = [["", *(_words(str(name)) for name in frame.columns)], *zip(*columns, strict=True)]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
 def print_table(title: str, frame: pd.DataFrame, console: Console, caption: str | None = None) -> None:
     """Print a data frame as a titled table, and an empty line after it."""
     console.print(frame_table(title, frame, caption), "")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.baselines.catalogue import all_baselines
 from bayes_irt_router.evaluation.baselines.contract import Answers, Baseline, as_prediction, folds
@@ -159,6 +160,21 @@ def test_surface_features_weigh_as_much_as_the_embedding():
     surface = x[:, 8:]
     assert (surface**2).sum(axis=1).mean() == pytest.approx(1.0, abs=0.02)
     np.testing.assert_array_equal(x[:, :8], fit_inputs(TRAIN, "embedding")(TRAIN))
+
+
+def test_a_new_group_of_named_features_is_seen_as_well(monkeypatch):
+    def apply(self, queries):
+        features = np.arange(queries.sizes["query"] * 4, dtype=np.float64).reshape(-1, 4)
+        groups = ["surface", "kernel", "verbs", "verbs"]
+        return queries.assign(features=(("query", "feature"), features)).assign_coords(
+            feature_group=("feature", groups)
+        )
+
+    input_map = fit_inputs(TRAIN, "features")
+    monkeypatch.setattr(FeatureMap, "apply", apply)
+    x = input_map(TRAIN)
+    assert x.shape[1] == 8 + 3
+    np.testing.assert_allclose(x[1, 8:] * np.sqrt(3), [4, 6, 7])
 
 
 def test_inputs_need_features():

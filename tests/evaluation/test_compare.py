@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.evaluation.baselines.contract import Answers
 from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
-from bayes_irt_router.evaluation.compare import compare, paired_difference
+from bayes_irt_router.evaluation.compare import compare
 from bayes_irt_router.evaluation.evaluate import evaluate
-from bayes_irt_router.evaluation.metrics import log_loss
 from bayes_irt_router.routing.router import Router
 
 FEW = (LLMMean(), NearestNeighbours())
@@ -59,6 +57,15 @@ def test_the_model_scores_as_when_evaluated_alone(comparison, router, test):
         assert comparison.evaluation.routing[name] == by_alpha
 
 
+def test_reward_differences_are_of_the_rewards_shown(comparison):
+    routing = comparison.evaluation.routing
+    for name, by_alpha in comparison.rewards.items():
+        for alpha, paired in by_alpha.items():
+            expected = routing[name][alpha].reward - routing["model"][alpha].reward
+            assert paired.difference == pytest.approx(expected)
+            assert paired.lower <= paired.difference <= paired.upper
+
+
 def test_differences_are_of_the_log_losses_shown(comparison):
     scores = comparison.evaluation.prediction
     for name, paired in comparison.differences.items():
@@ -69,7 +76,9 @@ def test_differences_are_of_the_log_losses_shown(comparison):
 def test_every_baseline_is_routed_scored_and_shown(comparison):
     names = {"model", *(one.name for one in FEW)}
     assert names == set(comparison.evaluation.prediction)
-    assert names | {"best_single", "cheapest", "random", "oracle"} == set(comparison.evaluation.routing)
+    rules = {"best_single", "best_static", "static_mixture", "cheapest", "random", "oracle"}
+    assert names | rules == set(comparison.evaluation.routing)
+    assert names | rules == set(comparison.evaluation.curve)
     [(_, table)] = comparison.tables()
     assert set(table.index) == set(comparison.evaluation.routing)
     assert comparison.to_dict()["schema_version"] == 1
@@ -100,39 +109,3 @@ def test_llms_missing_in_training_and_repeated_names_are_refused(router, train, 
         compare(router, train.isel(llm=slice(3)), test, baselines=FEW, progress=False)
     with pytest.raises(InputError, match="llm_mean"):
         compare(router, train, test, baselines=(LLMMean(), LLMMean()), progress=False)
-
-
-def answers(rng, queries=60, llms=4):
-    count = (rng.random((queries, llms)) > 0.2).astype(float)
-    return Answers((rng.random((queries, llms)) < 0.5) * count, count)
-
-
-def test_a_prediction_does_not_differ_from_itself():
-    rng = np.random.default_rng(0)
-    p = rng.random((60, 4))
-    paired = paired_difference(p, p, answers(rng), rng)
-    assert (paired.difference, paired.lower, paired.upper) == (0.0, 0.0, 0.0)
-
-
-def test_swapping_the_two_predictions_swaps_the_sign():
-    rng = np.random.default_rng(1)
-    one, other, seen = rng.random((60, 4)), rng.random((60, 4)), answers(rng)
-    forth = paired_difference(one, other, seen, np.random.default_rng(2))
-    back = paired_difference(other, one, seen, np.random.default_rng(2))
-    assert forth.difference == pytest.approx(-back.difference)
-    assert (forth.lower, forth.upper) == pytest.approx((-back.upper, -back.lower))
-    score = np.where(seen.count > 0, seen.score, np.nan)
-    assert forth.difference == pytest.approx(log_loss(one, score) - log_loss(other, score))
-
-
-def test_interval_has_its_level():
-    # 200 data sets of 60 independent queries whose mean difference is 0. Fewer than 177 intervals hold 0 with
-    # probability 0.0001 at a true level of 0.95, and 0.001 at 0.94, the percentile bootstrap's shortfall.
-    rng = np.random.default_rng(3)
-    held = 0
-    for _ in range(200):
-        score = (rng.random((60, 1)) < 0.5).astype(float)
-        p, q = np.where(rng.random((2, 60, 1)) < 0.5, 0.3, 0.7)
-        paired = paired_difference(p, q, Answers(score, np.ones((60, 1))), rng, resamples=300)
-        held += paired.lower <= 0 <= paired.upper
-    assert held >= 177

@@ -10,7 +10,7 @@ INPUTS: tuple[Inputs, ...] = ("embedding", "features")
 
 
 def all_baselines() -> tuple[Baseline, ...]:
-    """The LLM means, and each other baseline on the embedding alone and with the surface features."""
+    """The LLM means, and each other baseline on the embedding alone and with the named features."""
     kinds = (
         NearestNeighbours,
         Clusters,

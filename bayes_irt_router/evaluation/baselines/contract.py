@@ -1,7 +1,7 @@
 """What every baseline is: fitted on training queries, it predicts each LLM's score on others.
 
 Baselines see what the model sees and nothing more: answers of training queries, and of the queries to predict
-the embedding and the surface features. A missing answer (NaN) counts nowhere. All randomness comes from the
+the embedding and the named features. A missing answer (NaN) counts nowhere. All randomness comes from the
 generator given to `fit`, so the same state gives the same predictions.
 """
 

@@ -1,4 +1,4 @@
-"""What a baseline sees of a query: the embedding alone, or the surface features, too.
+"""What a baseline sees of a query: the embedding alone, or the feature map's named features, too.
 
 Every baseline runs on both, so that a better feature is not sold as a better model.
 """
@@ -15,14 +15,18 @@ from bayes_irt_router.errors import InputError
 
 Inputs = Literal["embedding", "features"]
 
+KERNEL = "kernel"
+"""The feature map's group whose columns are functions of the embedding."""
+
 
 @dataclass(frozen=True)
 class InputMap:
-    """`x = e`, the embedding of unit norm, or `x = [e, s / sqrt(number of surface features)]`.
+    """`x = e`, the embedding of unit norm, or `x = [e, s / sqrt(number of named features)]`.
 
-    s are the surface features that the model sees: standardised and clipped by its feature map. Divided so,
-    their mean squared norm on the training queries is 1 (a little less for the clipping), as the embedding's
-    is: in a distance both count alike.
+    s are the named features that the model sees, standardised and clipped by its feature map: the columns of
+    every group but the kernel's, which are functions of the embedding. Divided so, their mean squared norm
+    on the training queries is 1 (a little less for the clipping), as the embedding's is: in a distance both
+    count alike.
     """
 
     feature_map: FeatureMap | None
@@ -35,13 +39,13 @@ class InputMap:
         if self.feature_map is None:
             return embedding
         features = self.feature_map.apply(queries)["features"]
-        surface = features.values[:, features["feature_group"].values == "surface"]
-        return np.hstack([embedding, surface / np.sqrt(max(surface.shape[1], 1))])
+        named = features.values[:, features["feature_group"].values != KERNEL]
+        return np.hstack([embedding, named / np.sqrt(max(named.shape[1], 1))])
 
 
 def fit_inputs(train: xr.Dataset, inputs: Inputs) -> InputMap:
-    """Learn the scales of the surface features, if they are wanted."""
+    """Learn the scales of the named features, if they are wanted."""
     if inputs == "embedding":
         return InputMap(None)
-    # Only the surface part is used, so one landmark will do.
+    # The kernel's columns are not used, so one landmark will do.
     return InputMap(fit_feature_map(train, landmarks=1, components=1))

@@ -1,0 +1,174 @@
+"""Several folds as one: every score over all their test queries, and paired differences to the model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.evaluation.bootstrap import LEVEL, RESAMPLES, PairedDifference
+from bayes_irt_router.evaluation.choice_scores import curve_scores, reward_differences, routing_scores
+from bayes_irt_router.evaluation.choices import ALPHAS
+from bayes_irt_router.evaluation.judged import Judged, common, load_judged
+from bayes_irt_router.evaluation.prediction_scores import calibration, log_loss_differences, prediction_scores
+from bayes_irt_router.evaluation.predictions import MODEL
+from bayes_irt_router.evaluation.routing_metrics import RoutingScore
+from bayes_irt_router.evaluation.shuffled_control import auc_within_llm, pooled_within_llm
+
+SCHEMA_VERSION = 1
+STATIC = "best_static"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Scores over the test queries of all folds.
+
+    Attributes:
+        prediction, routing, curve: by name, as for one set of queries.
+        calibration: the model's; see `prediction_scores.calibration`.
+        losses: log loss minus the model's, by name.
+        rewards: reward minus the model's, by name and alpha.
+        over_static: reward minus that of the best static choice, by name and alpha.
+        within: AUC within LLMs by name: its mean, z against permuted answers, and number of LLMs.
+        folds: how many folds, queries and answers.
+        excluded: folds left out, with the reason.
+    """
+
+    prediction: dict[str, dict[str, float]]
+    routing: dict[str, dict[str, RoutingScore]]
+    curve: dict[str, dict[str, float]]
+    calibration: dict[str, object]
+    losses: dict[str, PairedDifference]
+    rewards: dict[str, dict[str, PairedDifference]]
+    over_static: dict[str, dict[str, PairedDifference]]
+    within: dict[str, dict[str, float]]
+    folds: dict[str, int]
+    excluded: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "interval": {"level": LEVEL, "method": "bootstrap over queries", "resamples": RESAMPLES},
+            "coverage_interval": "resampling folds and LLMs together (pigeonhole bootstrap)",
+            **asdict(self),
+        }
+
+    def prediction_table(self) -> pd.DataFrame:
+        """One row for each method."""
+        rows = {}
+        for name, found in self.prediction.items():
+            paired = self.losses.get(name)
+            rows[name] = {
+                "log loss": found["log_loss"],
+                "Brier": found["brier"],
+                "AUC": found["auc"],
+                "ECE": found["ece"],
+                "slope": found["calibration_slope"],
+                "coverage 50 %": found["coverage_50"],
+                "coverage 89 %": found["coverage_89"],
+                "log loss - model's (95 %)": _interval(paired, 4) if paired else None,
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def routing_table(self) -> pd.DataFrame:
+        """One row for each method and each choice without a model."""
+        rows: dict[str, dict[str, Any]] = {}
+        for name, by_alpha in self.routing.items():
+            rows[name] = {f"reward {alpha}": one.reward for alpha, one in by_alpha.items()}
+            rows[name]["AIQ"] = self.curve[name]["aiq"]
+            rows[name]["APGR"] = self.curve[name].get("apgr", np.nan)
+            for alpha in by_alpha:
+                paired = self.rewards.get(name, {}).get(alpha)
+                rows[name][f"{alpha}: reward - model's (95 %)"] = _interval(paired, 2) if paired else None
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def control_table(self) -> pd.DataFrame:
+        """What the shuffled control looks at: AUC within LLMs, and reward over the best static choice."""
+        rows: dict[str, dict[str, Any]] = {}
+        for name, found in self.within.items():
+            rows[name] = {"AUC within LLMs": found["auc"], "z": found["z"]}
+            for alpha, paired in self.over_static.get(name, {}).items():
+                rows[name][f"{alpha}: reward - best static's (95 %)"] = _interval(paired, 2)
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def calibration_sentences(self) -> list[str]:
+        """The model's calibration in words."""
+        found: Mapping[str, Any] = self.calibration
+        if not found:
+            return []
+        sentences = [
+            f"Calibration slope {found['slope']:.3f}; ECE {found['ece']:.4f}, and {found['ece_replicated_95']:.4f} "
+            "is the 95th percentile of what the model itself would show."
+        ]
+        for level in (50, 89):
+            one = found[f"coverage_{level}"]
+            sentences.append(
+                f"Replicated accuracy covers {one['coverage']:.3f} of {one['llms']} LLMs x folds at {level} % "
+                f"(95 % interval {one['interval'][0]:.3f} to {one['interval'][1]:.3f}, folds and LLMs resampled; "
+                f"{one['replicated'][0]:.3f} to {one['replicated'][1]:.3f} if the model is right)."
+            )
+        return sentences
+
+
+def _interval(paired: PairedDifference, decimals: int) -> str:
+    return f"{paired.difference:+.{decimals}f} ({paired.lower:+.{decimals}f}, {paired.upper:+.{decimals}f})"
+
+
+def pool(
+    judged: Judged, *, alphas: Sequence[float] = ALPHAS, seed: int = 0, excluded: Sequence[str] = ()
+) -> Pooled:
+    """Score all folds together; what does not occur in each of them is left out.
+
+    Raises:
+        InputError: there is no fold.
+    """
+    if not judged:
+        raise InputError(" ".join(["There is no fold to pool.", *excluded]))
+    methods = common(judged, "predictor")
+    within = {
+        name: pooled_within_llm(
+            [auc_within_llm(one["p"].sel(predictor=name).values, one["score"].values) for one in judged]
+        )
+        for name in methods
+    }
+    return Pooled(
+        prediction_scores(judged),
+        routing_scores(judged, alphas),
+        curve_scores(judged, alphas),
+        calibration(judged, np.random.default_rng(seed)) if MODEL in methods else {},
+        log_loss_differences(judged, np.random.default_rng(seed)),
+        reward_differences(judged, alphas, np.random.default_rng(seed)),
+        reward_differences(judged, alphas, np.random.default_rng(seed), against=STATIC),
+        {name: {"auc": one.auc, "z": one.z, "llms": one.llms} for name, one in within.items()},
+        {
+            "folds": len(judged),
+            "queries": sum(one.sizes["query"] for one in judged),
+            "answers": int(sum(int(one["trials"].sum()) for one in judged)),
+        },
+        tuple(excluded),
+    )
+
+
+def read_folds(
+    runs: Path, protocol: str, lines: Sequence[Mapping[str, Any]]
+) -> tuple[list[xr.Dataset], list[str]]:
+    """The judged queries of all usable folds, and a sentence for each fold that is left out.
+
+    Args:
+        runs: folder of the runs.
+        protocol: whose folds.
+        lines: the folds' lines, as `fold_runs.read_lines` returns them.
+    """
+    judged, excluded = [], []
+    for line in lines:
+        name = f"{protocol}-{line['fold']}"
+        if not line["converged"]:
+            excluded.append(f"{name} is left out: its largest r-hat is {line['largest_r_hat']}.")
+            continue
+        judged.append(load_judged(runs / f"{name}.nc"))
+    return judged, excluded

@@ -1,0 +1,79 @@
+"""Fit and judge the model and all baselines fold by fold; one JSON line a fold.
+
+    .venv/bin/python benchmarks/folds.py --data ../shared/data/zeroeval --protocol queries
+
+writes benchmarks/results/folds/NAME-PROTOCOL.jsonl, NAME being the data folder's. Posteriors and predictions
+stay in runs/folds/NAME, and a fold that is there already is not fitted again: interrupt and repeat at will.
+`benchmarks/pool.py` makes one table of the folds.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from provenance import provenance
+
+from bayes_irt_router.data.canonical import read_dataset
+from bayes_irt_router.data.encoder import Encoder
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.evaluation.baselines.catalogue import all_baselines
+from bayes_irt_router.evaluation.fold_runs import FoldSettings, run_folds, write_lines
+from bayes_irt_router.evaluation.protocols import PROTOCOLS, fold_count, make_fold
+from bayes_irt_router.evaluation.splits import read_splits
+from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.irt.mirt import MIRT
+
+HERE = Path(__file__).parent
+RUNS = HERE.parent / "runs" / "folds"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument("--folds", default=None, help="such as 0,2 (default: all)")
+    parser.add_argument("--traits", type=int, default=MIRT().traits)
+    parser.add_argument("--draws", type=int, default=NUTS().draws)
+    parser.add_argument("--tune", type=int, default=NUTS().tune)
+    parser.add_argument("--chains", type=int, default=NUTS().chains)
+    parser.add_argument("--assume-output-tokens", type=int, default=None)
+    parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--refit-unconverged", action="store_true", help="fit folds above r-hat 1.05 again")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of posteriors and predictions")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+
+    name = arguments.data.name
+    data, splits = read_dataset(arguments.data), read_splits(HERE / "splits.json", name)
+    count = fold_count(splits, arguments.protocol)
+    wanted = range(count) if arguments.folds is None else [int(one) for one in arguments.folds.split(",")]
+    settings = FoldSettings(
+        model=MIRT(traits=arguments.traits),
+        sampler=NUTS(draws=arguments.draws, tune=arguments.tune, chains=arguments.chains),
+        assume_output_tokens=arguments.assume_output_tokens,
+        baselines=() if arguments.no_baselines else all_baselines(),
+        seed=arguments.seed,
+        refit_unconverged=arguments.refit_unconverged,
+        provenance={"data": name, **provenance()},
+    )
+    folds = [make_fold(data, splits, arguments.protocol, index, seed=arguments.seed) for index in wanted]
+    target = HERE / "results" / "folds" / f"{name}-{arguments.protocol}.jsonl"
+    for result in run_folds(folds, settings, arguments.runs / name, Encoder()):
+        write_lines(target, [result.line])
+        line = result.line
+        verdict = "usable" if line["converged"] else "NOT usable"
+        print(
+            f"{arguments.protocol}-{line['fold']}: {verdict}, largest r-hat {line['largest_r_hat']}, log loss "
+            + ", ".join(f"{name} {one['log_loss']:.4f}" for name, one in line["prediction"].items()),
+            flush=True,
+        )
+    print(f"Written to {target}.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))

@@ -1,0 +1,224 @@
+"""Folds run, resumed, recorded and pooled; fits are far too short to converge, and it is said so."""
+
+import io
+import json
+from contextlib import redirect_stderr
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
+from bayes_irt_router.evaluation.fold_runs import (
+    FoldSettings,
+    read_lines,
+    run_fold,
+    run_folds,
+    time_left,
+    write_lines,
+)
+from bayes_irt_router.evaluation.judged import load_judged
+from bayes_irt_router.evaluation.metrics import ece, log_loss
+from bayes_irt_router.evaluation.pooling import pool, read_folds
+from bayes_irt_router.evaluation.prediction_scores import log_loss_differences
+from bayes_irt_router.evaluation.protocols import make_fold
+from bayes_irt_router.evaluation.routing_analysis import by_difficulty, deciles
+from bayes_irt_router.evaluation.splits import make_splits
+from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.irt.mirt import MIRT
+
+SETTINGS = FoldSettings(
+    model=MIRT(traits=1),
+    sampler=NUTS(draws=12, tune=12, chains=2, max_tree_depth=3),
+    baselines=(LLMMean(), NearestNeighbours()),
+    provenance={"data": "simulated", "commit": "abc"},
+)
+
+
+class TextLengths:
+    """An encoder without weights: a vector that depends on the text, of unit norm."""
+
+    name, fingerprint, revision = "text lengths", "1", "1"
+
+    def embed(self, texts, *, progress=False):
+        vectors = np.array([np.cos(np.arange(16) * (len(text) % 97)) + 0.01 for text in texts])
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folds(bank):
+    data = bank(queries=60).drop_vars(["embedding", "surface", "surface_feature"])
+    # Every LLM answers every query, so that there is something to route in both folds.
+    filled = {
+        name: data[name].fillna(data[name].max()) for name in ("score", "input_tokens", "output_tokens")
+    }
+    data = data.assign({**filled, "trials": data["trials"].clip(min=1)})
+    splits = make_splits(data, seed=0, folds=2)
+    return [make_fold(data, splits, "queries", index) for index in range(2)]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def results(folds, places):
+    runs, cache = places
+    return [run_fold(fold, SETTINGS, runs, TextLengths(), cache, progress=False) for fold in folds]
+
+
+@pytest.fixture(scope="module")
+def judged(results):
+    return [result.judged for result in results]
+
+
+def no_fit(*arguments, **options):
+    raise AssertionError("It was fitted again.")
+
+
+def test_a_finished_fold_is_read_and_says_the_same(results, folds, places, monkeypatch):
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_runs.fit", no_fit)
+    again = run_fold(folds[0], SETTINGS, places[0], TextLengths(), places[1], progress=False)
+    assert again.line == results[0].line
+    for name in results[0].judged.data_vars:
+        np.testing.assert_array_equal(again.judged[name].values, results[0].judged[name].values)
+
+
+def test_a_fold_interrupted_after_its_fit_ends_as_one_run(results, folds, places, monkeypatch):
+    runs, cache = places
+    kept = (runs / "queries-0.nc").read_bytes()
+    (runs / "queries-0.nc").unlink()
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_runs.fit", no_fit)
+    again = run_fold(folds[0], SETTINGS, runs, TextLengths(), cache, progress=False)
+    (runs / "queries-0.nc").write_bytes(kept)
+    timed = {"seconds"}
+    assert {k: v for k, v in again.line.items() if k not in timed} == {
+        k: v for k, v in results[0].line.items() if k not in timed
+    }
+    np.testing.assert_array_equal(again.judged["p"].values, results[0].judged["p"].values)
+
+
+def test_what_was_fitted_otherwise_is_refused(results, folds, places):
+    runs, cache = places
+    with pytest.raises(InputError, match="another model"):
+        run_fold(folds[0], replace(SETTINGS, model=MIRT(traits=2)), runs, TextLengths(), cache, False)
+    stranger = replace(folds[0], train=folds[1].train)
+    with pytest.raises(InputError, match="other data"):
+        run_fold(stranger, SETTINGS, runs, TextLengths(), cache, progress=False)
+
+
+def test_unconverged_folds_are_marked_and_left_out_of_pooling(results, places):
+    lines = [result.line for result in results]
+    assert all(line["converged"] == (line["largest_r_hat"] <= 1.05) for line in lines)
+    good, bad = {**lines[0], "converged": True}, {**lines[1], "converged": False}
+    judged, excluded = read_folds(places[0], "queries", [good, bad])
+    assert len(judged) == 1
+    assert len(excluded) == 1
+    assert "queries-1" in excluded[0]
+    with pytest.raises(InputError, match="no fold to pool"):
+        pool([], excluded=excluded)
+
+
+def test_unconverged_folds_are_fitted_again_if_asked(results, folds, places, monkeypatch):
+    assert not results[0].line["converged"]  # 12 draws of 2 chains
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_runs.fit", no_fit)
+    with pytest.raises(AssertionError, match="fitted again"):
+        run_fold(
+            folds[0], replace(SETTINGS, refit_unconverged=True), places[0], TextLengths(), places[1], False
+        )
+
+
+def test_lines_hold_no_text_and_replace_earlier_ones(results, folds, tmp_path):
+    path = tmp_path / "lines.jsonl"
+    write_lines(path, [results[1].line])
+    write_lines(path, [results[0].line])
+    write_lines(path, [{**results[1].line, "commit": "def"}])
+    lines = read_lines(path)
+    assert [line["fold"] for line in lines] == [0, 1]
+    assert lines[1]["commit"] == "def"
+    assert lines[0] == json.loads(json.dumps(results[0].line))
+    assert not any(str(text) in path.read_text() for text in folds[0].test["text"].values)
+    path.write_text("no json\n")
+    with pytest.raises(InputError, match="damaged"):
+        read_lines(path)
+
+
+def test_progress_promises_nothing_before_a_fold_was_run(results, folds, places):
+    heard = io.StringIO()
+    with redirect_stderr(heard):
+        list(run_folds(folds, SETTINGS, places[0], TextLengths(), places[1], progress=True))
+    assert heard.getvalue().count("no estimate yet") == 2  # both were read from the disk
+    assert time_left([], [100]) is None
+    assert time_left([(100, 10.0), (300, 30.0)], [200]) == 20.0
+
+
+def test_pooled_scores_are_over_all_cells(judged):
+    found = pool(judged)
+    p = np.concatenate([one["p"].sel(predictor="model").values for one in judged])
+    score = np.concatenate([one["score"].values for one in judged])
+    assert found.prediction["model"]["log_loss"] == pytest.approx(log_loss(p, score))
+    assert found.prediction["model"]["ece"] == pytest.approx(ece(p, score))
+    assert found.folds["queries"] == len(score)
+    json.dumps(found.to_dict())
+    assert set(found.prediction_table().index) == {"model", "llm_mean", "knn_embedding"}
+    assert set(found.control_table().index) == {"model", "llm_mean", "knn_embedding"}
+    assert len(found.calibration_sentences()) == 3
+
+
+def test_a_method_does_not_differ_from_itself(judged):
+    twins = []
+    for one in judged:
+        names = np.where(one["predictor"].values == "llm_mean", "twin", one["predictor"].values)
+        twin = one.copy(deep=True).assign_coords(predictor=names)
+        for name in twin.data_vars:
+            if "predictor" in twin[name].dims:
+                twin[name].loc[{"predictor": "twin"}] = twin[name].sel(predictor="model").values
+        twins.append(twin)
+    paired = log_loss_differences(twins, np.random.default_rng(0))["twin"]
+    assert (paired.difference, paired.lower, paired.upper) == (0.0, 0.0, 0.0)
+
+
+def test_pooled_reward_is_the_mean_of_the_folds_weighted_by_queries(judged):
+    single = [pool([one]).routing for one in judged]
+    sizes = [one.sizes["query"] for one in judged]
+    for name, by_alpha in pool(judged).routing.items():
+        for alpha, one in by_alpha.items():
+            mean = np.average([scores[name][alpha].reward for scores in single], weights=sizes)
+            assert one.reward == pytest.approx(mean)
+            assert one.cost_usd == pytest.approx(sum(scores[name][alpha].cost_usd for scores in single))
+
+
+def test_oracle_regrets_nothing_and_nobody_beats_it(judged):
+    curve = pool(judged).curve
+    for alpha in ("0.8", "0.5", "0.2"):
+        assert curve["oracle"][f"regret_{alpha}"] == 0
+        assert all(one[f"regret_{alpha}"] >= -1e-9 for one in curve.values())
+        for name in ("model", "llm_mean", "knn_embedding"):
+            tops = [curve[name][f"oracle_in_top_{k}_at_{alpha}"] for k in (1, 2, 3, 5)]
+            assert tops == sorted(tops)
+            assert 0 <= tops[0] <= tops[-1] <= 1
+    assert curve["llm_mean"]["apgr"] == pytest.approx(0.5)  # it sees no difference between queries
+
+
+def test_deciles_part_all_queries_and_shares_sum_to_one(judged):
+    table = by_difficulty(judged, "knn_embedding", 0.8)
+    assert table["queries"].sum() == sum(one.sizes["query"] for one in judged)
+    assert table["difficulty"].is_monotonic_increasing
+    llms = table.drop(columns=["queries", "difficulty", "accuracy", "cost_usd"])
+    np.testing.assert_allclose(llms.sum(axis=1), 1)
+    mean = np.average(table["accuracy"], weights=table["queries"])
+    assert mean == pytest.approx(pool(judged).routing["knn_embedding"]["0.8"].accuracy)
+    assert set(np.bincount(deciles(np.zeros(23)))) == {2, 3}
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "queries-0.nc"
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="run that fold again"):
+        load_judged(path)
+    xr.Dataset({"p": 1.0}).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match="lacks"):
+        load_judged(path)
