@@ -80,7 +80,8 @@ def test_every_baseline_is_routed_scored_and_shown(comparison):
     assert names | rules == set(comparison.evaluation.routing)
     assert names | rules == set(comparison.evaluation.curve)
     [(_, table)] = comparison.tables()
-    assert set(table.index) == set(comparison.evaluation.routing)
+    assert set(table.index) == {name.replace("_", " ") for name in names | rules}
+    assert set(comparison.table().index) == names | rules
     assert comparison.to_dict()["schema_version"] == 1
     json.dumps(comparison.to_dict())
 
