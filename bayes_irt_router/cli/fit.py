@@ -105,14 +105,15 @@ def fit(
         typer.Option("--chains", metavar="C", help="Chains; the gate asks for 4.", rich_help_panel=SAMPLING),
     ] = 4,
     target_accept: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--target-accept",
             metavar="P",
-            help="Acceptance rate that steps are tuned to; raise it if draws diverge.",
+            help="Acceptance rate that steps are tuned to (default: by the number of answers); raise it if draws "
+            "diverge.",
             rich_help_panel=SAMPLING,
         ),
-    ] = 0.8,
+    ] = None,
     seed: Seed = 0,
     sampler: Annotated[
         Literal["numpyro", "nutpie"],
@@ -220,7 +221,7 @@ def _settings(
     draws: int,
     tune: int,
     chains: int,
-    target_accept: float,
+    target_accept: float | None,
     sampler: Literal["numpyro", "nutpie"],
 ) -> "tuple[MIRT, NUTS]":
     """The model and the sampler's settings; what is wrong with either is told together."""

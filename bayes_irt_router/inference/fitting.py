@@ -67,7 +67,7 @@ def fit(
         InputError: too few queries or LLMs, LLMs or queries without answers, a dataset that is not featurized, or prices
             without output tokens.
     """
-    sampler = sampler or NUTS()
+    sampler = (sampler or NUTS()).for_answers(int(data["trials"].sum()))
     model.check(data)
     _check_answers(data)
     cost = fit_cost(data, assume_output_tokens=assume_output_tokens)

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from bayes_irt_router.errors import InputError
 if TYPE_CHECKING:
     import pymc as pm
 
+LARGE_BANK = 20_000  # answers
+
 
 @dataclass(frozen=True)
 class NUTS:
@@ -24,9 +26,8 @@ class NUTS:
         draws: kept draws of each chain.
         tune: warm-up draws of each chain, thrown away.
         chains: independent chains; the convergence gate asks for at least 4.
-        target_accept: the acceptance rate that the step size is tuned to. Raise it when the convergence gate finds divergent draws:
-            small banks need shorter steps (0.9) where little tells a residual's SD from zero. On large banks trajectories are cut off
-            by their number of steps, so longer steps are longer trajectories and lower rates mix faster.
+        target_accept: the acceptance rate that the step size is tuned to; by default :meth:`for_answers` chooses it. Raise it when the
+            convergence gate finds divergent draws.
         max_tree_depth: a trajectory has at most ``2**max_tree_depth - 1`` leapfrog steps. Trajectories of the MIRT reach the cap:
             its thousands of prior-dominated residuals turn around late. A higher cap costs more than it brings in effective draws.
         backend: ``numpyro`` (JAX, CPU or GPU) or ``nutpie`` (needs the extra of that name; CPU, double precision).
@@ -35,7 +36,7 @@ class NUTS:
     draws: int = 1500
     tune: int = 500
     chains: int = 4
-    target_accept: float = 0.8
+    target_accept: float | None = None
     max_tree_depth: int = 7
     backend: Literal["numpyro", "nutpie"] = "numpyro"
 
@@ -44,7 +45,7 @@ class NUTS:
         for name in ("draws", "tune", "chains"):
             if getattr(self, name) < 1:
                 problems.append(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not 0.0 < self.target_accept < 1.0:
+        if self.target_accept is not None and not 0.0 < self.target_accept < 1.0:
             problems.append(f"target_accept is {self.target_accept}; it must lie between 0 and 1.")
         if not 1 <= self.max_tree_depth <= 10:
             problems.append(f"max_tree_depth is {self.max_tree_depth}; it must lie between 1 and 10.")
@@ -52,6 +53,20 @@ class NUTS:
             problems.append(f"There is no backend {self.backend}; choose numpyro or nutpie.")
         if problems:
             raise InputError(problems)
+
+    def for_answers(self, answers: int) -> "NUTS":
+        """The same settings with an acceptance rate, 0.7 from 20,000 answers on and 0.9 below, unless one is set.
+
+        In large banks trajectories are cut off by their number of steps, so longer steps are longer trajectories, and the slowest
+        quantities gain the most. In small ones little tells a residual's SD from zero, and long steps diverge there: of the draws
+        from a bank of 300 queries x 15 LLMs 1.1 % did at 0.7, and 0.1 % at 0.9.
+
+        >>> NUTS().for_answers(4_500).target_accept
+        0.9
+        """
+        if self.target_accept is not None:
+            return self
+        return replace(self, target_accept=0.7 if answers >= LARGE_BANK else 0.9)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, for the model folder's JSON."""
@@ -94,7 +109,7 @@ def sample_nuts(
         build: makes the PyMC model; called once, in the precision that the backend wants.
         starts: a starting point for each chain, values by the name of the free variable.
         keep: names of the variables to return.
-        sampler: settings.
+        sampler: settings; without an acceptance rate, that of a small bank.
         seed: of the sampler.
         progress: whether to show a progress bar (standard error).
 
@@ -104,6 +119,7 @@ def sample_nuts(
     import pymc as pm
     import pytensor
 
+    sampler = sampler.for_answers(0)
     single = sampler.backend == "numpyro"
     started = time.perf_counter()
     with precision("float32" if single else "float64"), warnings.catch_warnings():

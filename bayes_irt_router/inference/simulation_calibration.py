@@ -76,7 +76,7 @@ def simulation_based_calibration(
     Raises:
         InputError: the settings do not fit together, or the data have too few LLMs.
     """
-    sampler = sampler or NUTS(draws=500, tune=500, chains=2)
+    sampler = (sampler or NUTS(draws=500, tune=500, chains=2)).for_answers(int(data["trials"].sum()))
     _check(replications, sampler, keep_draws)
     model.check(data)
     rng = np.random.default_rng(seed)

@@ -60,6 +60,12 @@ def test_same_seed_same_draws(once):
     assert not np.array_equal(once.posterior["x"], sampled(seed=1).posterior["x"])
 
 
+def test_the_acceptance_rate_follows_the_bank_unless_one_is_set():
+    assert NUTS().for_answers(19_999).target_accept == 0.9
+    assert NUTS().for_answers(20_000).target_accept == 0.7
+    assert NUTS(target_accept=0.8).for_answers(10**6) == NUTS(target_accept=0.8)
+
+
 def test_trajectories_are_capped():
     stats = sampled(max_tree_depth=2, target_accept=0.99, draws=50, tune=50).sample_stats
     assert stats["n_steps"].max() <= 3
