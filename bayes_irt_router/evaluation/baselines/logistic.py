@@ -69,6 +69,7 @@ def _regressions(
     x: Float[np.ndarray, "query input"], answers: Answers, strength: float
 ) -> Float[np.ndarray, "input_and_one llm"]:
     from sklearn.linear_model import LogisticRegression as OneRegression  # a second to import
+    from threadpoolctl import threadpool_limits
 
     mean = answers.llm_mean()
     weights = np.zeros((x.shape[1] + 1, len(mean)))
@@ -79,11 +80,12 @@ def _regressions(
         some_right, some_wrong = right > 0, wrong > 0
         if not (some_right.any() and some_wrong.any()):
             continue
-        found = OneRegression(C=strength, max_iter=1000).fit(
-            np.vstack([x[some_right], x[some_wrong]]),
-            np.repeat([1, 0], [some_right.sum(), some_wrong.sum()]),
-            sample_weight=np.concatenate([right[some_right], wrong[some_wrong]]),
-        )
+        with threadpool_limits(1):  # the products are small: threads would wait for each other
+            found = OneRegression(C=strength, max_iter=1000).fit(
+                np.vstack([x[some_right], x[some_wrong]]),
+                np.repeat([1, 0], [some_right.sum(), some_wrong.sum()]),
+                sample_weight=np.concatenate([right[some_right], wrong[some_wrong]]),
+            )
         weights[:, j] = [*found.coef_[0], found.intercept_[0]]
     return weights
 
