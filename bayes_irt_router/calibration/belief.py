@@ -14,7 +14,7 @@ PARTICLES = 400
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """Equal-weight particles, with the items integrated out: what is left to vary is what answers can tell of the LLM.
+    """Equal-weight particles, each item's own part integrated out: what is left to vary is what answers can tell of the LLM.
 
     Attributes:
         ability: in the coordinates common to all draws, shape (particle, trait).
@@ -55,9 +55,9 @@ class Belief:
 def belief(bank: ItemBank, placement: Placement, particles: int = PARTICLES) -> Belief:
     """Particles of a placement, evenly spaced over its draws."""
     kept = np.linspace(0, len(placement.index) - 1, min(particles, len(placement.index))).round().astype(int)
-    rotation = bank.rotations[placement.index[kept]]
-    ability = np.einsum("sd,sde->se", placement.ability[kept], rotation)
-    p = bank.integrated.p_correct(ability)
+    index = placement.index[kept]
+    ability = np.einsum("sd,sde->se", placement.ability[kept], bank.rotations[index])
+    p = bank.integrated().p_correct(index, ability)
     noise = (p * (1.0 - p)).mean(axis=0)
     if bank.graded.any():
         # Beta-binomial in hundredths: the variance of a score, against that of a right-or-wrong answer.

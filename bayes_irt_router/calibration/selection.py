@@ -54,20 +54,19 @@ def expected_information_gain(bank: ItemBank, belief: Belief, target: TargetValu
 
 
 def fisher_information(bank: ItemBank, belief: Belief, target: TargetValues) -> Float[np.ndarray, " query"]:
-    """Growth of ``log det`` of the information on ability: ``log(1 + p (1 - p) a' C a)`` at the mean ability (D-optimality).
+    """Growth of ``log det`` of the information on ability: ``log(1 + p (1 - p) a' C a)`` (D-optimality).
 
-    ``C`` is the posterior covariance of the ability (Segall, 1996).
+    ``C`` is the posterior covariance of the ability (Segall, 1996), ``p`` and ``a`` are posterior means.
     """
-    centre = belief.ability.mean(axis=0, keepdims=True)
+    a = bank.mean_discrimination
     covariance = np.atleast_2d(np.cov(belief.ability, rowvar=False))
-    a = bank.integrated.mean[:, :-1]
-    p = bank.integrated.p_correct(centre)[0]
+    p = belief.p_correct.mean(axis=0)
     return np.log1p(p * (1.0 - p) * np.einsum("qd,de,qe->q", a, covariance, a))
 
 
 def kullback_leibler(bank: ItemBank, belief: Belief, target: TargetValues) -> Float[np.ndarray, " query"]:
-    """``E[KL(p_i(mean ability) | p_i(ability))]``, the posterior-weighted Kullback-Leibler index (Chang and Ying, 1996)."""
-    centre = bank.integrated.p_correct(belief.ability.mean(axis=0, keepdims=True))
+    """``E[KL(mean p_i | p_i)]``: how far the particles' predictions are from their mean (the index of Chang and Ying, 1996, over the posterior)."""
+    centre = belief.p_correct.mean(axis=0)
     return (rel_entr(centre, belief.p_correct) + rel_entr(1.0 - centre, 1.0 - belief.p_correct)).mean(axis=0)
 
 
