@@ -155,6 +155,15 @@ def predecessor_prior(posterior: Posterior, predecessor: str, widening: float = 
     )
 
 
+def aligned_prior(prior: AbilityPrior, rotations: Float[np.ndarray, "draw trait trait"]) -> AbilityPrior:
+    """The same prior in turned coordinates, ``theta R`` in each draw."""
+    return AbilityPrior(
+        np.einsum("sd,sde->se", prior.mean, rotations),
+        np.matmul(np.swapaxes(rotations, 1, 2), prior.factor),
+        prior.description,
+    )
+
+
 def _frame(posterior: Posterior) -> Float[np.ndarray, "draw trait trait"]:
     if "ability_frame" not in posterior.draws:
         raise InputError(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
-from bayes_irt_router.calibration.ability_prior import AbilityPrior
+from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior
 from bayes_irt_router.calibration.answers import Answer, merged, scores_and_trials
 from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
@@ -125,11 +125,7 @@ def place(
         ability = unwhitened(prior, rng.standard_normal(prior.mean.shape)[:, None, :])[:, 0]
         return placement(index, ability, "prior", "draws of the prior", np.zeros(bank.draws), np.nan, float(bank.draws))
 
-    aligned = AbilityPrior(
-        np.einsum("sd,sde->se", prior.mean, bank.rotations),
-        np.matmul(np.swapaxes(bank.rotations, 1, 2), prior.factor),
-        prior.description,
-    )
+    aligned = aligned_prior(prior, bank.rotations)
     k_hat, effective = np.nan, float(bank.draws)
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
         evidence = Evidence(bank.integrated(positions), score, trials)
