@@ -38,7 +38,9 @@ class Answer:
         for name in ("input_tokens", "output_tokens", "cost_usd"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < np.inf:
-                problems.append(f"{name} of {self.query} is {value}; give a number of at least 0, or leave it out.")
+                problems.append(
+                    f"{name} of {self.query} is {value}; give a number of at least 0, or leave it out."
+                )
         if problems:
             raise InputError(problems)
 
@@ -55,7 +57,9 @@ def merged(answers: Sequence[Answer]) -> list[Answer]:
     return [_mean(by_query[name]) for name in sorted(by_query)]
 
 
-def scores_and_trials(answers: Sequence[Answer]) -> tuple[Float[np.ndarray, " query"], Float[np.ndarray, " query"]]:
+def scores_and_trials(
+    answers: Sequence[Answer],
+) -> tuple[Float[np.ndarray, " query"], Float[np.ndarray, " query"]]:
     """Scores and trials as arrays."""
     score = np.array([answer.score for answer in answers], dtype=np.float64)
     return score, np.array([answer.trials for answer in answers], dtype=np.float64)
@@ -64,7 +68,9 @@ def scores_and_trials(answers: Sequence[Answer]) -> tuple[Float[np.ndarray, " qu
 def graded_names(answers: Sequence[Answer]) -> list[str]:
     """Queries with a score that no whole number of right answers gives."""
     return [
-        a.query for a in answers if abs(a.score * a.trials - round(a.score * a.trials)) > 1e-6 * max(1, a.trials)
+        a.query
+        for a in answers
+        if abs(a.score * a.trials - round(a.score * a.trials)) > 1e-6 * max(1, a.trials)
     ]
 
 
@@ -81,5 +87,10 @@ def _mean(answers: list[Answer]) -> Answer:
 
     score = min(1.0, sum(a.score * a.trials for a in answers) / trials)
     return Answer(
-        answers[0].query, score, trials, average("input_tokens"), average("output_tokens"), average("cost_usd")
+        answers[0].query,
+        score,
+        trials,
+        average("input_tokens"),
+        average("output_tokens"),
+        average("cost_usd"),
     )

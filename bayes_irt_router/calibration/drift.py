@@ -57,7 +57,16 @@ class DriftCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        names = ("llm", "answers", "expected", "observed", "p_value", "log_bayes_factor", "false_alarms", "drifted")
+        names = (
+            "llm",
+            "answers",
+            "expected",
+            "observed",
+            "p_value",
+            "log_bayes_factor",
+            "false_alarms",
+            "drifted",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -133,6 +142,8 @@ def _replicated_means(
         if items.graded.any():
             q = np.clip(p[:, items.graded], 1e-4, 1.0 - 1e-4)
             k = trials[items.graded] * (items.score_precision[:, None] + 1.0) - 1.0
-            scores[:, items.graded] = rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k)) / GRADED_STEPS
+            scores[:, items.graded] = (
+                rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k)) / GRADED_STEPS
+            )
         found.append(scores @ trials / trials.sum())
     return np.concatenate(found)

@@ -31,7 +31,9 @@ def importance_points(
     count = POINTS if evidence.size < MANY_ANSWERS else FEW_POINTS
     from_prior = round(FROM_PRIOR * count)
     factor = INFLATION * np.linalg.cholesky(covariance)
-    spread = np.matmul(rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2))
+    spread = np.matmul(
+        rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
+    )
     centre = mode[:, None, :]
     points = np.concatenate(
         [centre + spread, centre - spread, rng.standard_normal((draws, from_prior, traits))], axis=1
@@ -98,7 +100,9 @@ def effective_number(log_weight: Float[np.ndarray, "row point"]) -> Float[np.nda
     return np.exp(2.0 * logsumexp(log_weight, axis=1) - logsumexp(2.0 * log_weight, axis=1))
 
 
-def systematic_resample(log_weights: Float[np.ndarray, " draw"], rng: np.random.Generator) -> Int[np.ndarray, " draw"]:
+def systematic_resample(
+    log_weights: Float[np.ndarray, " draw"], rng: np.random.Generator
+) -> Int[np.ndarray, " draw"]:
     """Indices drawn in proportion to the weights, ascending; how often each comes differs from its expectation by less than one."""
     weights = np.exp(log_weights - logsumexp(log_weights))
     positions = (np.arange(len(weights)) + rng.random()) / len(weights)

@@ -108,7 +108,9 @@ class ItemBank:
         if new is not None and new.sizes["query"]:
             added = [str(name) for name in new["query"].values]
             if twice := sorted(set(added) & set(names)):
-                raise InputError(f"The new queries {', '.join(twice)} have names of fitted ones; rename them.")
+                raise InputError(
+                    f"The new queries {', '.join(twice)} have names of fitted ones; rename them."
+                )
             applied = posterior.feature_map.apply(new)
             items = item_distribution(posterior.draws, applied["features"].values, applied["novelty"].values)
             names += added
@@ -201,7 +203,10 @@ class ItemBank:
         mean[:, ~new] = self.drawn[:, positions[~new]]
         if new.any():
             means, own = self._new_items
-            mean[:, new], covariance[new] = means[:, positions[new] - self.fitted], own[positions[new] - self.fitted]
+            mean[:, new], covariance[new] = (
+                means[:, positions[new] - self.fitted],
+                own[positions[new] - self.fitted],
+            )
         return Items(mean, covariance, self.graded[positions], self.score_precision)
 
     def p_correct(
@@ -227,4 +232,8 @@ def flat(values: xr.DataArray) -> Float32[np.ndarray, "draw ..."]:
 
 
 def _tasks(queries: xr.Dataset) -> list[str]:
-    return [str(task) for task in queries["task"].values] if "task" in queries.coords else [""] * queries.sizes["query"]
+    return (
+        [str(task) for task in queries["task"].values]
+        if "task" in queries.coords
+        else [""] * queries.sizes["query"]
+    )

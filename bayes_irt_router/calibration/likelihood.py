@@ -40,7 +40,9 @@ class Evidence:
     def of_draws(self, index: Int[np.ndarray, " draw"]) -> "Evidence":
         """The same answers, with the items of these parameter draws."""
         precision = self.items.score_precision[index]
-        return replace(self, items=replace(self.items, mean=self.items.mean[index], score_precision=precision))
+        return replace(
+            self, items=replace(self.items, mean=self.items.mean[index], score_precision=precision)
+        )
 
 
 def log_likelihood(
@@ -68,14 +70,18 @@ def log_likelihood(
             for fast in (True, False):
                 group = (nodes == count) & (single == fast)
                 if group.any():
-                    part = replace(items, mean=items.mean[block][:, group], covariance=items.covariance[group])
+                    part = replace(
+                        items, mean=items.mean[block][:, group], covariance=items.covariance[group]
+                    )
                     score, trials = evidence.score[group], evidence.trials[group]
                     if fast:
                         total[block] += _single_answers(part, score, ability[block], count)
                     else:
                         precision = items.score_precision[block][:, None, None]
                         graded = items.graded[group]
-                        total[block] += _quadrature(part, score, trials, graded, precision, ability[block], count)
+                        total[block] += _quadrature(
+                            part, score, trials, graded, precision, ability[block], count
+                        )
     return total
 
 
@@ -123,7 +129,10 @@ def _gauss_hermite(count: int) -> list[tuple[float, float]]:
 
 
 def _single_answers(
-    items: Items, score: Float[np.ndarray, " query"], ability: Float[np.ndarray, "draw point trait"], count: int
+    items: Items,
+    score: Float[np.ndarray, " query"],
+    ability: Float[np.ndarray, "draw point trait"],
+    count: int,
 ) -> Float[np.ndarray, "draw point"]:
     """Log likelihood of single answers that are right or wrong: the common case, in single precision."""
     mean, variance = items.logit_moments(ability.astype(np.float32))

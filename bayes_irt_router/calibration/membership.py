@@ -57,7 +57,9 @@ def with_llm(
                     ("chain", "draw", *(d for d in values.dims if d not in ("chain", "draw"))),
                     stacked[name]
                     .transpose("taken", ...)
-                    .values.reshape(chains, each, *[n for d, n in values.sizes.items() if d not in ("chain", "draw")]),
+                    .values.reshape(
+                        chains, each, *[n for d, n in values.sizes.items() if d not in ("chain", "draw")]
+                    ),
                 )
                 for name, values in group.data_vars.items()
             },
@@ -143,7 +145,9 @@ def with_price(posterior: Posterior, llm: str, input_price: float, output_price:
         if "mean_score" not in group or "llm" not in group.dims:
             return group
         at = np.array([str(name) == llm for name in group["llm"].values])
-        old = {name: group[name].values if name in group.coords else np.full(len(at), np.nan) for name in PRICES}
+        old = {
+            name: group[name].values if name in group.coords else np.full(len(at), np.nan) for name in PRICES
+        }
         return group.assign_coords({name: ("llm", np.where(at, prices[name], old[name])) for name in PRICES})
 
     change = {"repriced": [llm, input_price, output_price]}
@@ -196,7 +200,9 @@ def _with_row(table: xr.Dataset, llm: str, info: Mapping[str, Any], answers: Seq
             return values
         return np.append(values, float(value)) if numeric else np.append(values.astype(object), str(value))
 
-    coords = {str(n): ("llm", column(str(n), v.values)) for n, v in table.coords.items() if v.dims == ("llm",)}
+    coords = {
+        str(n): ("llm", column(str(n), v.values)) for n, v in table.coords.items() if v.dims == ("llm",)
+    }
     for name in PRICES:
         if name not in coords and info.get(name) is not None:
             coords[name] = ("llm", column(name, np.full(len(names), np.nan)))

@@ -118,12 +118,23 @@ def place(
     ) -> Placement:
         total = int(trials.sum())
         return Placement(
-            index, ability, kind, method, len(answers), total, k_hat, effective, log_marginal, prior.description
+            index,
+            ability,
+            kind,
+            method,
+            len(answers),
+            total,
+            k_hat,
+            effective,
+            log_marginal,
+            prior.description,
         )
 
     if not answers:
         ability = unwhitened(prior, rng.standard_normal(prior.mean.shape)[:, None, :])[:, 0]
-        return placement(index, ability, "prior", "draws of the prior", np.zeros(bank.draws), np.nan, float(bank.draws))
+        return placement(
+            index, ability, "prior", "draws of the prior", np.zeros(bank.draws), np.nan, float(bank.draws)
+        )
 
     aligned = aligned_prior(prior, bank.rotations)
     k_hat, effective = np.nan, float(bank.draws)

@@ -56,23 +56,19 @@ def with_llm_cost(
             elif name == "mean_output_tokens" and not np.isnan(value):
                 notes.append(f"Output tokens of {llm} set to the other LLMs' median, {value:.0f}.")
         entries[name] = value
-    arrays = {}
-    for name in _ARRAYS:
-        values = getattr(cost, name)
-        if former is None:
-            arrays[name] = np.append(values, entries[name])
-        else:
-            arrays[name] = np.where(np.arange(len(values)) == former, entries[name], values)
+    at = len(cost.llm) if former is None else former
+    columns = {name: np.append(getattr(cost, name), np.nan)[: max(len(cost.llm), at + 1)] for name in _ARRAYS}
+    for name, values in columns.items():
+        values[at] = entries[name]
     names = cost.llm if former is not None else (*cost.llm, llm)
-    return replace(cost, llm=names, notes=tuple(notes), **arrays)
+    return _changed(cost, names, columns, tuple(notes))
 
 
 def without_llm_cost(cost: CostModel, llms: Sequence[str]) -> CostModel:
     """The cost model without some LLMs."""
     kept = [i for i, name in enumerate(cost.llm) if name not in llms]
-    return replace(
-        cost, llm=tuple(cost.llm[i] for i in kept), **{name: getattr(cost, name)[kept] for name in _ARRAYS}
-    )
+    columns = {name: getattr(cost, name)[kept] for name in _ARRAYS}
+    return _changed(cost, tuple(cost.llm[i] for i in kept), columns, cost.notes)
 
 
 def renamed_cost(cost: CostModel, old: str, new: str) -> CostModel:
@@ -105,6 +101,18 @@ def repriced(cost: CostModel, llm: str, input_price: float, output_price: float)
         input_price_per_million=np.where(at, input_price, cost.input_price_per_million),
         output_price_per_million=np.where(at, output_price, cost.output_price_per_million),
         mean_observed_cost_usd=np.where(at, np.nan, cost.mean_observed_cost_usd),
+    )
+
+
+def _changed(
+    cost: CostModel, llm: tuple[str, ...], columns: Mapping[str, np.ndarray], notes: tuple[str, ...]
+) -> CostModel:
+    return CostModel(
+        llm=llm,
+        scale_usd=cost.scale_usd,
+        assumed_output_tokens=cost.assumed_output_tokens,
+        notes=notes,
+        **columns,
     )
 
 

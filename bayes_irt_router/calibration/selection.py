@@ -38,7 +38,9 @@ class Choosable:
 Score = Callable[[ItemBank, Belief, TargetValues], Float[np.ndarray, " query"]]
 
 
-def expected_variance_reduction(bank: ItemBank, belief: Belief, target: TargetValues) -> Float[np.ndarray, " query"]:
+def expected_variance_reduction(
+    bank: ItemBank, belief: Belief, target: TargetValues
+) -> Float[np.ndarray, " query"]:
     """``Var(T) - E[Var(T | y_i)] = Var(E[T | y_i]) = Cov(T, p_i)^2 / Var(y_i)``, summed over the target's numbers.
 
     Exact for answers that are right or wrong, given the particles; for graded scores it is the best linear estimator's reduction.
@@ -48,7 +50,9 @@ def expected_variance_reduction(bank: ItemBank, belief: Belief, target: TargetVa
     return target.weight @ covariance**2 / np.maximum(belief.answer_variance, 1e-9)
 
 
-def expected_information_gain(bank: ItemBank, belief: Belief, target: TargetValues) -> Float[np.ndarray, " query"]:
+def expected_information_gain(
+    bank: ItemBank, belief: Belief, target: TargetValues
+) -> Float[np.ndarray, " query"]:
     """Mutual information of the answer and the ability, in nats: ``H(E[p_i]) - E[H(p_i)]`` (Lindley, 1956)."""
     return _binary_entropy(belief.p_correct.mean(axis=0)) - _binary_entropy(belief.p_correct).mean(axis=0)
 
@@ -65,7 +69,10 @@ def fisher_information(bank: ItemBank, belief: Belief, target: TargetValues) -> 
 
 
 def kullback_leibler(bank: ItemBank, belief: Belief, target: TargetValues) -> Float[np.ndarray, " query"]:
-    """``E[KL(mean p_i | p_i)]``: how far the particles' predictions are from their mean (the index of Chang and Ying, 1996, over the posterior)."""
+    """``E[KL(mean p_i | p_i)]``: how far the particles' predictions are from their mean.
+
+    The index of Chang and Ying (1996), averaged over the posterior.
+    """
     centre = belief.p_correct.mean(axis=0)
     return (rel_entr(centre, belief.p_correct) + rel_entr(1.0 - centre, 1.0 - belief.p_correct)).mean(axis=0)
 

@@ -79,7 +79,9 @@ class Target:
         tasks = sorted(set(bank.task[: bank.fitted]) - {""})
         task = self.name.removeprefix("task:") if self.name.startswith("task:") else None
         if task is not None and task not in tasks:
-            raise InputError(f"There is no task {task!r}; the model's tasks are {', '.join(tasks) or 'not named'}.")
+            raise InputError(
+                f"There is no task {task!r}; the model's tasks are {', '.join(tasks) or 'not named'}."
+            )
         if task is None and self.name not in TARGETS:
             raise InputError(f"There is no target {self.name!r}; choose {', '.join(TARGETS)} or task:NAME.")
         if self.name == "regret" and self.stakes is None:
@@ -125,26 +127,41 @@ class Target:
 
 
 def routing_stakes(
-    bank: ItemBank, cost: Float[np.ndarray, "query llm"], own_cost: Float[np.ndarray, " query"], alpha: float
+    bank: ItemBank, llm: str, known: Sequence[str], cost: Float[np.ndarray, "query llm"], alpha: float
 ) -> Stakes:
-    """What the new LLM would have to beat, on evenly spaced fitted queries.
+    """What an LLM would have to beat, on evenly spaced fitted queries.
 
     Args:
         bank: the queries.
-        cost: of the known LLMs' answers to the fitted queries, in units of the dearest LLM's mean cost.
-        own_cost: of the new LLM's answers, in the same unit.
+        llm: the LLM to be placed.
+        known: names of all LLMs, this one among them, in the order of the columns of `cost`.
+        cost: of an answer to each query of the bank, in units of the dearest LLM's mean cost.
         alpha: weight of correctness, 0 to 1.
+
+    Raises:
+        InputError: a cost is needed and unknown, or there is no other LLM.
     """
     queries = np.linspace(0, bank.fitted - 1, min(STAKE_QUERIES, bank.fitted)).round().astype(int)
     draws = np.linspace(0, bank.draws - 1, min(STAKE_DRAWS, bank.draws)).round().astype(int)
+    fitted = bank.posterior.llm
+    others = [name for name in fitted if name != llm]
+    if not others:
+        raise InputError("The target regret needs another LLM to compare with; choose another target.")
     ability = flat(bank.posterior.draws["ability"].transpose(..., "llm", "trait"))[draws]
-    p = p_correct(
-        ability, bank.discrimination[np.ix_(draws, queries)], bank.difficulty[np.ix_(draws, queries)]
-    ).mean(axis=0)
-    utility = alpha * p - (1.0 - alpha) * (cost[queries] if alpha < 1 else 0.0)
-    if np.isnan(utility).any() or (alpha < 1 and np.isnan(own_cost[queries]).any()):
-        raise InputError("The target regret needs the prices of all LLMs, the new one among them; give them, or use --alpha 1.")
-    return Stakes(queries, utility.max(axis=1), np.nan_to_num(own_cost[queries]), alpha)
+    ability = np.matmul(ability, bank.rotations[draws].astype(np.float32))[
+        :, [fitted.index(n) for n in others]
+    ]
+    items = bank.drawn[np.ix_(draws, queries)]
+    p = p_correct(ability, items[:, :, :-1], items[:, :, -1]).mean(axis=0)
+    priced = cost[queries] if alpha < 1 else np.zeros((len(queries), len(known)))
+    names = list(known)
+    utility = alpha * p - (1.0 - alpha) * priced[:, [names.index(name) for name in others]]
+    own = priced[:, names.index(llm)]
+    if np.isnan(utility).any() or np.isnan(own).any():
+        raise InputError(
+            "The target regret needs all texts, and the prices of all LLMs, the new one's among them; give them, or use alpha 1."
+        )
+    return Stakes(queries, utility.max(axis=1), own, alpha)
 
 
 def expected_regret(stakes: Stakes, belief: Belief) -> float:

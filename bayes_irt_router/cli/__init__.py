@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bayes_irt_router.cli.border import Border, examples
+from bayes_irt_router.cli.calibrate import calibrate
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.evaluate import evaluate
 from bayes_irt_router.cli.fit import fit
@@ -78,6 +79,14 @@ app.command(
     help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
     epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
 )(evaluate)
+app.command(
+    help="Place a new LLM from few, well-chosen answers, and keep it in a new model folder.",
+    epilog=examples(
+        "birt calibrate --model MODEL --llm NAME --plan 20 --queries queries.csv",
+        "birt calibrate --model MODEL --llm NAME --answers answers.csv --output MODEL2",
+        'birt calibrate --model MODEL --llm NAME --command "python ask.py" --budget 20 --output MODEL2',
+    ),
+)(calibrate)
 app.command(
     help="Tell what a model is: data, LLMs, priors, convergence, costs, versions.",
     epilog=examples("birt info --model MODEL"),
