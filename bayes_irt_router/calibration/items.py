@@ -32,6 +32,15 @@ class Items:
     graded: Bool[np.ndarray, " query"]
     score_precision: Float[np.ndarray, " draw"]
 
+    def part(self, draws: slice | Int[np.ndarray, " draw"], queries: Bool[np.ndarray, " query"]) -> "Items":
+        """Some of the queries, in some of the draws."""
+        return Items(
+            self.mean[draws][:, queries],
+            self.covariance[queries],
+            self.graded[queries],
+            self.score_precision[draws],
+        )
+
     def logit_moments(
         self, ability: Float[np.ndarray, "draw point trait"]
     ) -> tuple[Float[np.ndarray, "draw point query"], Float[np.ndarray, "draw point query"]]:

@@ -1,6 +1,6 @@
 """The likelihood of one LLM's answers at many abilities in every draw, and a Gaussian close to the posterior it makes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -39,10 +39,7 @@ class Evidence:
 
     def of_draws(self, index: Int[np.ndarray, " draw"]) -> "Evidence":
         """The same answers, with the items of these parameter draws."""
-        precision = self.items.score_precision[index]
-        return replace(
-            self, items=replace(self.items, mean=self.items.mean[index], score_precision=precision)
-        )
+        return Evidence(self.items.part(index, np.ones(self.size, dtype=bool)), self.score, self.trials)
 
 
 def log_likelihood(
@@ -70,18 +67,12 @@ def log_likelihood(
             for fast in (True, False):
                 group = (nodes == count) & (single == fast)
                 if group.any():
-                    part = replace(
-                        items, mean=items.mean[block][:, group], covariance=items.covariance[group]
-                    )
+                    part = items.part(block, group)
                     score, trials = evidence.score[group], evidence.trials[group]
                     if fast:
                         total[block] += _single_answers(part, score, ability[block], count)
                     else:
-                        precision = items.score_precision[block][:, None, None]
-                        graded = items.graded[group]
-                        total[block] += _quadrature(
-                            part, score, trials, graded, precision, ability[block], count
-                        )
+                        total[block] += _quadrature(part, score, trials, ability[block], count)
     return total
 
 
@@ -152,15 +143,14 @@ def _quadrature(
     items: Items,
     score: Float[np.ndarray, " query"],
     trials: Float[np.ndarray, " query"],
-    graded: np.ndarray,
-    score_precision: Float[np.ndarray, "draw 1 1"],
     ability: Float[np.ndarray, "draw point trait"],
     count: int,
 ) -> Float[np.ndarray, "draw point"]:
     """Log likelihood of answers of any kind."""
+    graded = items.graded
     mean, variance = items.logit_moments(ability)
     sd = np.sqrt(variance)
-    k = trials[graded] * (score_precision + 1.0) - 1.0
+    k = trials[graded] * (items.score_precision[:, None, None] + 1.0) - 1.0
     terms = []
     for node, weight in _gauss_hermite(count):
         logit = mean + node * sd

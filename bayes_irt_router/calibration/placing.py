@@ -1,15 +1,15 @@
 """Placing: the posterior of a new LLM's ability, given any number of answers, over the draws of a fitted model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior
-from bayes_irt_router.calibration.answers import Answer, merged, scores_and_trials
+from bayes_irt_router.calibration.answers import Answer, graded_names, merged, scores_and_trials
 from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
     effective_number,
@@ -20,7 +20,7 @@ from bayes_irt_router.calibration.importance import (
     systematic_resample,
     unwhitened,
 )
-from bayes_irt_router.calibration.items import ItemBank
+from bayes_irt_router.calibration.items import ItemBank, Items
 from bayes_irt_router.calibration.likelihood import Evidence
 
 MOST_JOINT = 100  # queries; beyond, what the answers say of the items no longer matters for the LLM
@@ -86,10 +86,10 @@ def place(
     In parameter draw s the ability's posterior is ``p(theta | y, s) ~ p(theta | s) prod_i p(y_i | theta, s)``, sampled by importance
     from a Gaussian at its mode; its normaliser is the marginal likelihood ``m_s`` of the answers.
 
-    **Joint** posterior: each item's own uncertainty is integrated in ``p(y_i | theta, s)``, see :func:`shared_and_own`; what the items share
-    is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same limit, but would
-    rest on a few draws after some twenty answers.) The asked items' own parts stay as they were. **Cut** posterior: items as drawn,
-    the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
+    **Joint** posterior: each item's own uncertainty is integrated in ``p(y_i | theta, s)``, see :func:`shared_and_own`; what the items
+    share is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same
+    limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were. **Cut**
+    posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
 
     Args:
         bank: the queries.
@@ -104,6 +104,7 @@ def place(
     answers = merged(answers)
     positions = bank.positions([answer.query for answer in answers])
     score, trials = scores_and_trials(answers)
+    partly = np.isin([answer.query for answer in answers], graded_names(answers))
     index = np.arange(bank.draws)
     kind: Mode = "cut"
 
@@ -139,7 +140,7 @@ def place(
     aligned = aligned_prior(prior, bank.rotations)
     k_hat, effective = np.nan, float(bank.draws)
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
-        evidence = Evidence(bank.integrated(positions), score, trials)
+        evidence = Evidence(_graded(bank.integrated(positions), partly), score, trials)
         points, log_weight = importance_points(evidence, aligned, rng)
         log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
         log_weights, k_hat = smoothed_weights(log_marginal)
@@ -147,7 +148,7 @@ def place(
             index, kind = systematic_resample(log_weights, rng), "joint"
             effective = float(effective_number(log_weights[None, :])[0])
     if kind == "cut":
-        evidence = Evidence(bank.as_drawn(positions), score, trials)
+        evidence = Evidence(_graded(bank.as_drawn(positions), partly), score, trials)
         points, log_weight = importance_points(evidence, aligned, rng)
         log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
     z = points[index, one_each(log_weight[index], rng)]
@@ -159,3 +160,8 @@ def place(
     # The whitened coordinates are those of the draw's own frame as well.
     ability = unwhitened(own, z[:, None, :])[:, 0]
     return placement(index, ability, kind, method, log_marginal, k_hat, effective)
+
+
+def _graded(items: Items, partly: Bool[np.ndarray, " query"]) -> Items:
+    """The items with those marked as graded that an answer shows to be: the MIRT's definition."""
+    return replace(items, graded=items.graded | partly)

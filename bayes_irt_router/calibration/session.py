@@ -93,10 +93,23 @@ class State:
     spent: float
 
     def interval(self, level: float) -> tuple[float, float, float]:
-        """Mean, lower and upper end of the target's mean value, as of a normal."""
-        mean = float(self.target.values.mean(axis=0).mean())
-        half = float(norm.ppf((1 + level) / 2)) * self.target.sd
-        return mean, mean - half, mean + half
+        """Mean, lower and upper end of an accuracy (of several, their mean), as of a normal, inside [0, 1]."""
+        return accuracy_interval(float(self.target.values.mean()), self.target.sd, level)
+
+    def told(self, target: Target, level: float) -> str:
+        """The target as believed now, in a few words."""
+        if target.name == "regret" and target.stakes is not None:
+            return f"{expected_regret(target.stakes, self.belief):.5f} expected"
+        if not target.is_accuracy:
+            return f"SD {self.target.sd:.3f}"
+        mean, lower, upper = self.interval(level)
+        return f"{mean:.3f}, {100 * level:g}% interval {lower:.3f} to {upper:.3f}, SD {self.target.sd:.4f}"
+
+
+def accuracy_interval(mean: float, sd: float, level: float) -> tuple[float, float, float]:
+    """The mean and the ends of a normal interval inside [0, 1]."""
+    half = float(norm.ppf((1 + level) / 2)) * sd
+    return mean, max(0.0, mean - half), min(1.0, mean + half)
 
 
 def state(setup: Setup, answers: Sequence[Answer]) -> State:
@@ -195,7 +208,7 @@ def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> P
     costs = np.concatenate([[0.0], np.cumsum([setup.choosable.cost[choice.position] for choice in choices])])
     ends = [n for n in (*MILESTONES, count) if n <= len(choices)]
     sds: dict[int, float] = {0: now.target.sd} | {n: choices[n - 1].expected_sd for n in ends}
-    return Plan(choices, sds, now.interval(0.5)[0], {n: float(costs[n]) for n in sds})
+    return Plan(choices, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
 
 
 def question_costs(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_irt_router.calibration.accuracy import Estimate, accuracies, replicated_scores
-from bayes_irt_router.calibration.session import Plan, Setup, State, state
+from bayes_irt_router.calibration.session import Plan, Setup, State, accuracy_interval, state
 
 SCHEMA_VERSION = 1
 
@@ -159,7 +159,7 @@ def plan_json(made: Plan, setup: Setup, llm: str, level: float) -> dict[str, Any
             {
                 "answers": n,
                 "sd": sd,
-                **_interval(made, sd, level),
+                **_expected_interval(made, setup, sd, level),
                 "cost_usd": made.cost[n] if setup.priced else None,
             }
             for n, sd in made.expected_sd.items()
@@ -186,7 +186,7 @@ def plan_tables(made: Plan, setup: Setup, level: float) -> tuple[pd.DataFrame, p
             {
                 "answers": n,
                 "expected SD": sd,
-                f"expected width, {100 * level:g}% interval": _interval(made, sd, level)["width"],
+                f"expected {100 * level:g}% interval": _interval_text(made, setup, sd, level),
                 "cost USD": made.cost[n] if setup.priced else None,
             }
             for n, sd in made.expected_sd.items()
@@ -195,9 +195,14 @@ def plan_tables(made: Plan, setup: Setup, level: float) -> tuple[pd.DataFrame, p
     return queries, expected
 
 
-def _interval(made: Plan, sd: float, level: float) -> dict[str, float]:
-    """The interval to expect: around what is believed now, as wide as it will be; the answers will move it."""
-    from scipy.stats import norm
+def _expected_interval(made: Plan, setup: Setup, sd: float, level: float) -> dict[str, float | None]:
+    """The interval to expect of an accuracy: around what is believed now, as wide as it will be; the answers will move it."""
+    if not setup.target.is_accuracy:
+        return {"lower": None, "upper": None}
+    _, lower, upper = accuracy_interval(made.mean, sd, level)
+    return {"lower": lower, "upper": upper}
 
-    half = float(norm.ppf((1 + level) / 2)) * sd
-    return {"lower": made.mean - half, "upper": made.mean + half, "width": 2 * half}
+
+def _interval_text(made: Plan, setup: Setup, sd: float, level: float) -> str | None:
+    ends = _expected_interval(made, setup, sd, level)
+    return None if ends["lower"] is None else f"{ends['lower']:.3f} to {ends['upper']:.3f}"

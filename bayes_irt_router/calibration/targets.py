@@ -74,6 +74,11 @@ class Target:
     name: str = "accuracy"
     stakes: Stakes | None = None
 
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether the target is an accuracy, or several."""
+        return self.name not in ("ability", "regret")
+
     def check(self, bank: ItemBank) -> None:
         """Raise InputError unless the target can be computed on this bank."""
         tasks = sorted(set(bank.task[: bank.fitted]) - {""})

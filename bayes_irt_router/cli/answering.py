@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ def ask_person(question: Question) -> Answer | None:
     typer.echo(f"\n{query}{f' ({task})' if task else ''}\n{text}", err=True)
     while True:
         typer.echo("score (1, 0, or between; s skips, q ends): ", err=True, nl=False)
-        line = typer.get_text_stream("stdin").readline()
+        line = sys.stdin.readline()
         word = line.strip().lower()
         if not line or word in ("q", "quit"):
             raise NoMoreAnswers

@@ -189,7 +189,7 @@ def calibrate(
     bank = ItemBank.of(posterior, new, graded=graded_names(given))
     prior = _prior(posterior, name, predecessor, widening, info)
     setup = _setup(
-        bank, prior, name, info, texts, target, selector, alpha, seed, stopping, given, asks=answers is None
+        bank, prior, name, info, texts, target, selector, alpha, seed, stopping, given, asks=interactive or command is not None
     )
     if plan is not None:
         _plan(setup, given, name, plan, level, json)
@@ -336,13 +336,9 @@ def _answered(
         return answerer((query, bank.task[position], texts[query]))
 
     def progress(now: "State") -> None:
-        mean, lower, upper = now.interval(level)
         spent = f"{now.spent:.3g}" if setup.priced else f"{now.spent:.0f}"
-        tell(
-            f"{len(now.answers):>4} answered",
-            f"{setup.target.name} {mean:.3f}, {100 * level:g}% interval {lower:.3f} to {upper:.3f}, "
-            f"SD {now.target.sd:.4f}, spent {spent} {unit}",
-        )
+        told = f"{setup.target.name}: {now.told(setup.target, level)}, spent {spent} {unit}"
+        tell(f"{len(now.answers):>4} answered", told)
 
     return run(setup, stopping, ask, journal, progress)
 
