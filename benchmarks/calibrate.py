@@ -83,7 +83,9 @@ class Fold:
         self.known_p = np.concatenate(
             [
                 expected_p_correct(ability, of_queries(self.items, part)).mean(axis=0)
-                for part in np.array_split(np.arange(unseen.sizes["query"]), max(1, unseen.sizes["query"] // 64))
+                for part in np.array_split(
+                    np.arange(unseen.sizes["query"]), max(1, unseen.sizes["query"] // 64)
+                )
             ]
         )
         self.cost = CostModel.from_dict(posterior.record["cost"])
@@ -135,7 +137,9 @@ def placed(fold: Fold, llm: str, arguments: argparse.Namespace) -> dict[str, Any
     """Estimates by method and number of answers, the routing regret, and the time a response took."""
     bank, scores = fold.bank, fold.own["score"].sel(llm=llm).values
     info = {
-        str(name): fold.own[name].sel(llm=llm).item() for name in fold.own.coords if fold.own[name].dims == ("llm",)
+        str(name): fold.own[name].sel(llm=llm).item()
+        for name in fold.own.coords
+        if fold.own[name].dims == ("llm",)
     }
     prior = new_llm_prior(fold.router.posterior, {n: v for n, v in info.items() if v == v and v != ""})
     open_ = np.ones(len(bank.query), dtype=bool)
@@ -212,7 +216,9 @@ def controls(fold: Fold, prior: AbilityPrior, answers: list[Answer], n: int) -> 
     shrunken = (score.sum() + strength * centre) / (n + strength)
     found = [{"method": "shrunken mean", "n": n, "estimate": float(shrunken)}]
 
-    agreement = -np.nanmean(np.abs(fold.known_scores[positions] - score[:, None]), axis=0) if n else accuracy * 0
+    agreement = (
+        -np.nanmean(np.abs(fold.known_scores[positions] - score[:, None]), axis=0) if n else accuracy * 0
+    )
     nearest = float(accuracy[agreement >= agreement.max() - 1e-12].mean())
     found.append({"method": "nearest LLM", "n": n, "estimate": nearest})
 
@@ -223,7 +229,10 @@ def controls(fold: Fold, prior: AbilityPrior, answers: list[Answer], n: int) -> 
         pooled.mean.mean(axis=0)[None], np.linalg.cholesky(covariance)[None], "posterior means, plugged in"
     )
     items = Items(
-        mean[:, positions], np.zeros((n, mean.shape[2], mean.shape[2])), bank.graded[positions], bank.score_precision[:1]
+        mean[:, positions],
+        np.zeros((n, mean.shape[2], mean.shape[2])),
+        bank.graded[positions],
+        bank.score_precision[:1],
     )
     z, spread = gaussian_proposal(Evidence(items, score, trials), plain)
     draws = z[0] + rng.standard_normal((1000, z.shape[1])) @ np.linalg.cholesky(spread[0]).T
@@ -263,10 +272,15 @@ def routing(
         columns = [cost.llm.index(n) for n in [*fold.known, llm]]
         usd = cost.known_cost(data["text"].values.tolist())[:, columns]
         utility = expected_utility(p, usd, alpha=ALPHA, scale=cost.scale_usd)
-        for label, allowed in ((name, candidates), ("without", candidates & (np.arange(len(candidates)) < len(fold.known)))):
+        for label, allowed in (
+            (name, candidates),
+            ("without", candidates & (np.arange(len(candidates)) < len(fold.known))),
+        ):
             choice = choose(np.where(allowed, utility, -np.inf), allowed)
             positions = np.cumsum(candidates)[choice] - 1
-            rewards[label] = reward(positions, data["score"].values[:, candidates], actual[:, candidates], ALPHA)
+            rewards[label] = reward(
+                positions, data["score"].values[:, candidates], actual[:, candidates], ALPHA
+            )
     return rewards
 
 
@@ -298,7 +312,9 @@ def of_queries(items: ItemDistribution, part: np.ndarray) -> ItemDistribution:
 
 def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
     """Error and coverage by method and number of answers with 95 % bootstrap intervals over LLMs; paired ratios; routing; time."""
-    rows = pd.DataFrame([{"llm": line["llm"], "true": line["true"], **e} for line in lines for e in line["estimates"]])
+    rows = pd.DataFrame(
+        [{"llm": line["llm"], "true": line["true"], **e} for line in lines for e in line["estimates"]]
+    )
     rows["error"] = (rows["estimate"] - rows["true"]).abs()
     covered = rows["true"].between(rows["lower"], rows["upper"]).astype(float)
     rows["covered"] = covered.where(rows["lower"].notna())
@@ -308,7 +324,14 @@ def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
     for (method, n), part in by.groupby(level=["method", "n"], sort=False):
         errors, inside = part["error"].to_numpy(), part["covered"].to_numpy()
         low, high = interval(errors, rng)
-        row = {"method": method, "n": n, "llms": len(part), "error": errors.mean(), "error low": low, "error high": high}
+        row = {
+            "method": method,
+            "n": n,
+            "llms": len(part),
+            "error": errors.mean(),
+            "error low": low,
+            "error high": high,
+        }
         if not np.isnan(inside).any():
             low, high = interval(inside, rng)
             row |= {"coverage 90%": inside.mean(), "coverage low": low, "coverage high": high}
@@ -320,7 +343,9 @@ def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
         picks = rng.integers(len(pair), size=(BOOTSTRAPS, len(pair)))
         sums = pair[picks].sum(axis=1)
         ratio = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
-        ratios.append({"n": n, "ratio": pair[:, 0].sum() / pair[:, 1].sum(), "low": ratio[0], "high": ratio[1]})
+        ratios.append(
+            {"n": n, "ratio": pair[:, 0].sum() / pair[:, 1].sum(), "low": ratio[0], "high": ratio[1]}
+        )
     result = [("Error and coverage", pd.DataFrame(found)), ("Error, adaptive / random", pd.DataFrame(ratios))]
     routed = [line["routing"] for line in lines if line["routing"] is not None]
     if routed:
@@ -328,10 +353,16 @@ def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
         regret = np.array([r["all"] - r["few"] for r in routed])
         useful = gain > 0
         share = regret[useful].sum() / gain[useful].sum() if useful.any() else float("nan")
-        numbers = {"llms": len(routed), "llms that help": int(useful.sum()), "gain": gain[useful].mean() if useful.any() else np.nan}
+        numbers = {
+            "llms": len(routed),
+            "llms that help": int(useful.sum()),
+            "gain": gain[useful].mean() if useful.any() else np.nan,
+        }
         numbers |= {"regret / gain": share, "mean regret, all": regret.mean()}
         result.append((f"Routing with {ROUTED_AT} answers, alpha {ALPHA:g}", pd.DataFrame([numbers])))
-    seconds = pd.DataFrame([{"seconds a response": np.mean([line["seconds_per_response"] for line in lines])}])
+    seconds = pd.DataFrame(
+        [{"seconds a response": np.mean([line["seconds_per_response"] for line in lines])}]
+    )
     return [*result, ("Time", seconds)]
 
 

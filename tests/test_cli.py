@@ -32,7 +32,7 @@ from bayes_irt_router.routing.router import Router
 
 QUICK = ["--traits", "2", "--draws", "20", "--tune", "20", "--chains", "2", "--landmarks", "12"]
 CANDIDATE = {"llm", "p_correct", "cost_usd", "utility", "p_best"}
-COMMANDS = ("simulate", "fit", "route", "evaluate", "info", "demo")
+COMMANDS = ("simulate", "fit", "route", "evaluate", "calibrate", "info", "demo")
 
 
 def birt(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:

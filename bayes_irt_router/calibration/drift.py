@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.special import expit, logsumexp
 
 from bayes_irt_router.calibration.ability_prior import aligned_prior, predecessor_prior
-from bayes_irt_router.calibration.answers import Answer, merged, scores_and_trials
+from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.importance import importance_points
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence, log_likelihood
@@ -106,8 +106,7 @@ def check_drift(
     prior = predecessor_prior(bank.posterior, llm, shift)
     answers = merged(answers)
     positions = bank.positions([answer.query for answer in answers])
-    score, trials = scores_and_trials(answers)
-    evidence = Evidence(bank.integrated(positions), score, trials)
+    evidence = Evidence.of(bank.integrated(positions), answers)
     moved = aligned_prior(prior, bank.rotations)
     _, log_weight = importance_points(evidence, moved, rng)
     changed = logsumexp(log_weight) - np.log(log_weight.size)
@@ -115,7 +114,7 @@ def check_drift(
     log_factor = float(changed - same)
 
     replicated = _replicated_means(evidence, moved.mean, rng)
-    observed = float(score @ trials / trials.sum())
+    observed = float(evidence.score @ evidence.trials / evidence.trials.sum())
     below = float((replicated < observed).mean() + 0.5 * (replicated == observed).mean())
     return DriftCheck(
         llm,
@@ -125,7 +124,7 @@ def check_drift(
         min(1.0, 2.0 * min(below, 1.0 - below)),
         log_factor,
         false_alarms,
-        log_factor > -np.log(false_alarms),
+        bool(log_factor > -np.log(false_alarms)),
     )
 
 

@@ -41,7 +41,8 @@ def shared_and_own(
 
 
 def _shared_components(
-    found_in: Float32[np.ndarray, "draw query parameter"], shown_by: Float32[np.ndarray, "draw other parameter"]
+    found_in: Float32[np.ndarray, "draw query parameter"],
+    shown_by: Float32[np.ndarray, "draw other parameter"],
 ) -> int:
     """How many leading components of some items explain more of others than noise would, counted up to the first that does not."""
     draws, others = shown_by.shape[:2]

@@ -1,12 +1,14 @@
 """The likelihood of one LLM's answers at many abilities in every draw, and a Gaussian close to the posterior it makes."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import expit, gammaln, logsumexp
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
+from bayes_irt_router.calibration.answers import Answer, graded_names, scores_and_trials
 from bayes_irt_router.calibration.items import Items
 from bayes_irt_router.irt.mirt import GRADED_STEPS
 
@@ -31,6 +33,12 @@ class Evidence:
     items: Items
     score: Float[np.ndarray, " query"]
     trials: Float[np.ndarray, " query"]
+
+    @classmethod
+    def of(cls, items: Items, answers: Sequence[Answer]) -> "Evidence":
+        """Answers to these items, in their order; a score that no whole number of right answers gives shows its query to be graded."""
+        partly = np.isin([answer.query for answer in answers], graded_names(answers))
+        return cls(replace(items, graded=items.graded | partly), *scores_and_trials(answers))
 
     @property
     def size(self) -> int:

@@ -1,15 +1,15 @@
 """Placing: the posterior of a new LLM's ability, given any number of answers, over the draws of a fitted model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior
-from bayes_irt_router.calibration.answers import Answer, graded_names, merged, scores_and_trials
+from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
     effective_number,
@@ -20,7 +20,7 @@ from bayes_irt_router.calibration.importance import (
     systematic_resample,
     unwhitened,
 )
-from bayes_irt_router.calibration.items import ItemBank, Items
+from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence
 
 MOST_JOINT = 100  # queries; beyond, what the answers say of the items no longer matters for the LLM
@@ -103,8 +103,6 @@ def place(
     """
     answers = merged(answers)
     positions = bank.positions([answer.query for answer in answers])
-    score, trials = scores_and_trials(answers)
-    partly = np.isin([answer.query for answer in answers], graded_names(answers))
     index = np.arange(bank.draws)
     kind: Mode = "cut"
 
@@ -117,7 +115,7 @@ def place(
         k_hat: float,
         effective: float,
     ) -> Placement:
-        total = int(trials.sum())
+        total = sum(answer.trials for answer in answers)
         return Placement(
             index,
             ability,
@@ -140,7 +138,7 @@ def place(
     aligned = aligned_prior(prior, bank.rotations)
     k_hat, effective = np.nan, float(bank.draws)
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
-        evidence = Evidence(_graded(bank.integrated(positions), partly), score, trials)
+        evidence = Evidence.of(bank.integrated(positions), answers)
         points, log_weight = importance_points(evidence, aligned, rng)
         log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
         log_weights, k_hat = smoothed_weights(log_marginal)
@@ -148,7 +146,7 @@ def place(
             index, kind = systematic_resample(log_weights, rng), "joint"
             effective = float(effective_number(log_weights[None, :])[0])
     if kind == "cut":
-        evidence = Evidence(_graded(bank.as_drawn(positions), partly), score, trials)
+        evidence = Evidence.of(bank.as_drawn(positions), answers)
         points, log_weight = importance_points(evidence, aligned, rng)
         log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
     z = points[index, one_each(log_weight[index], rng)]
@@ -160,8 +158,3 @@ def place(
     # The whitened coordinates are those of the draw's own frame as well.
     ability = unwhitened(own, z[:, None, :])[:, 0]
     return placement(index, ability, kind, method, log_marginal, k_hat, effective)
-
-
-def _graded(items: Items, partly: Bool[np.ndarray, " query"]) -> Items:
-    """The items with those marked as graded that an answer shows to be: the MIRT's definition."""
-    return replace(items, graded=items.graded | partly)

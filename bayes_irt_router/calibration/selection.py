@@ -88,11 +88,18 @@ SELECTORS: Mapping[str, Score | None] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A query worth asking. `gain` is the selector's score (NaN at random), `expected_sd` that of the target once it is answered."""
+    """A query worth asking.
+
+    Attributes:
+        position: in the bank.
+        gain: the selector's score of it; NaN at random.
+        linear_sd: of the target once it and those before it are answered, by the best linear estimator: never less than what
+            the posterior is expected to have. NaN where a single query is chosen.
+    """
 
     position: int
     gain: float
-    expected_sd: float
+    linear_sd: float
 
 
 def choose_queries(

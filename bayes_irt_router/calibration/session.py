@@ -18,6 +18,7 @@ from bayes_irt_router.calibration.targets import Target, TargetValues, expected_
 from bayes_irt_router.errors import InputError
 
 MILESTONES = (10, 20, 50, 100)
+SIMULATED = 12  # calibrations for each milestone of a plan
 
 
 class NoMoreAnswers(Exception):
@@ -188,7 +189,7 @@ class Plan:
 
     Attributes:
         choices: in the order of asking.
-        expected_sd: of the target after 0, 10, 20, 50, 100 of them, as far as there are so many.
+        expected_sd: of the target after 0, 10, 20, 50, 100 of them, as far as there are so many, and after all.
         mean: of the target as believed now.
         cost: of asking the first so many, in USD, or their number; for the same numbers.
     """
@@ -202,12 +203,24 @@ class Plan:
 def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> Plan:
     """What would be asked if no answer could be looked at in between, and the spread to expect.
 
-    Adaptive testing, which looks at the answers, does a little better than the spread expected here.
+    The spread after n queries is the root mean square of the target's SD over simulated calibrations: an LLM is drawn from what is
+    believed now, it answers the n queries, and is placed by its answers. Adaptive testing, which looks at the answers, does a
+    little better.
     """
-    choices = next_queries(setup, now, max(count, 2), skipped)[:count]
+    choices = next_queries(setup, now, count, skipped)
     costs = np.concatenate([[0.0], np.cumsum([setup.choosable.cost[choice.position] for choice in choices])])
-    ends = [n for n in (*MILESTONES, count) if n <= len(choices)]
-    sds: dict[int, float] = {0: now.target.sd} | {n: choices[n - 1].expected_sd for n in ends}
+    rng = np.random.default_rng([setup.seed, len(now.answers), 3])
+    sds: dict[int, float] = {0: now.target.sd}
+    for n in sorted({n for n in (*MILESTONES, count) if n <= len(choices)}):
+        found = []
+        for particle in rng.integers(len(now.belief.p_correct), size=SIMULATED):
+            p = now.belief.p_correct[particle]
+            simulated = [
+                Answer(setup.bank.query[choice.position], float(rng.random() < p[choice.position]))
+                for choice in choices[:n]
+            ]
+            found.append(state(setup, [*now.answers, *simulated]).target.sd)
+        sds[n] = float(np.sqrt(np.mean(np.square(found))))
     return Plan(choices, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
 
 

@@ -189,7 +189,18 @@ def calibrate(
     bank = ItemBank.of(posterior, new, graded=graded_names(given))
     prior = _prior(posterior, name, predecessor, widening, info)
     setup = _setup(
-        bank, prior, name, info, texts, target, selector, alpha, seed, stopping, given, asks=interactive or command is not None
+        bank,
+        prior,
+        name,
+        info,
+        texts,
+        target,
+        selector,
+        alpha,
+        seed,
+        stopping,
+        given,
+        asks=interactive or command is not None,
     )
     if plan is not None:
         _plan(setup, given, name, plan, level, json)

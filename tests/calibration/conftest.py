@@ -14,7 +14,10 @@ def with_draws(posterior: Posterior, **arrays: np.ndarray) -> Posterior:
     groups = {name: node.to_dataset() for name, node in posterior.tree.children.items()}
     group = groups["posterior"]
     groups["posterior"] = group.assign(
-        {name: (group[name].dims, np.broadcast_to(values, group[name].shape).astype(np.float32)) for name, values in arrays.items()}
+        {
+            name: (group[name].dims, np.broadcast_to(values, group[name].shape).astype(np.float32))
+            for name, values in arrays.items()
+        }
     )
     return replace(posterior, tree=xr.DataTree.from_dict(groups))
 

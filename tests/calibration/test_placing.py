@@ -25,7 +25,7 @@ def answers_of(bank, scores, first=0):
 
 def grid_moments(log_density, mean, factor):
     """Mean and covariance of a density over two traits, by brute force on a grid of the prior's whitened coordinates."""
-    z = np.linspace(-6, 6, 241)
+    z = np.linspace(-5, 5, 61)
     z = np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2)
     theta = mean + z @ factor.T
     log_weight = log_density(theta) - 0.5 * (z**2).sum(axis=1)
@@ -119,7 +119,9 @@ def test_better_answers_mean_more_ability(fitted_bank):
     prior = new_llm_prior(fitted_bank.posterior)
     means = [
         fitted_bank.p_correct(p.index, p.ability).mean()
-        for p in (place(fitted_bank, prior, answers_of(fitted_bank, [s] * 10), generator()) for s in (0.0, 0.5, 1.0))
+        for p in (
+            place(fitted_bank, prior, answers_of(fitted_bank, [s] * 10), generator()) for s in (0.0, 0.5, 1.0)
+        )
     ]
     assert means[0] < means[1] < means[2]
 
@@ -188,7 +190,10 @@ def test_quadrature_agrees_with_monte_carlo_over_the_items_own_parts(uncertain):
     right = expit(x[:, :, :2] @ theta[0, 0] - x[:, :, 2])
     for score, trials, p in ((1.0, 1, right), (0.0, 1, 1 - right), (0.5, 2, right * (1 - right))):
         evidence = Evidence(items, np.full(6, score), np.full(6, float(trials)))
-        expected, error = np.log(p.mean(axis=0)).sum(), (p.std(axis=0) / p.mean(axis=0)).max() / np.sqrt(20000)
+        expected, error = (
+            np.log(p.mean(axis=0)).sum(),
+            (p.std(axis=0) / p.mean(axis=0)).max() / np.sqrt(20000),
+        )
         found = log_likelihood(evidence, theta)[0, 0]
         assert abs(found - expected) < norm.isf(ERROR_RATE / 6) * error * np.sqrt(6) + 1e-3
 
@@ -211,7 +216,7 @@ def test_what_items_share_is_told_from_what_is_their_own():
 def test_intervals_hold_the_accuracy_of_simulated_llms(fitted_bank, n):
     """Truth from the prior and from one of the draws: 80 % intervals hold it, binomial test at the stated error rate."""
     prior, rng = new_llm_prior(fitted_bank.posterior), generator(n)
-    trials, held = 80, 0
+    trials, held = 50, 0
     for _ in range(trials):
         s = int(rng.integers(fitted_bank.draws))
         theta = prior.mean[s] + prior.factor[s] @ rng.standard_normal(2)
@@ -231,7 +236,11 @@ def test_the_prior_is_that_of_one_more_llm(small_fit):
     prior = new_llm_prior(small_fit)
     frame = small_fit.draws["ability_frame"].values.reshape(-1, 2, 2).astype(float)
     covariance = prior.factor @ np.swapaxes(prior.factor, 1, 2)
-    np.testing.assert_allclose(frame @ covariance @ np.swapaxes(frame, 1, 2), np.broadcast_to(7 / 6 * np.eye(2), frame.shape), atol=1e-4)
+    np.testing.assert_allclose(
+        frame @ covariance @ np.swapaxes(frame, 1, 2),
+        np.broadcast_to(7 / 6 * np.eye(2), frame.shape),
+        atol=1e-4,
+    )
     np.testing.assert_array_equal(prior.mean, 0.0)
 
 
