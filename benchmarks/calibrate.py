@@ -73,6 +73,7 @@ class Fold:
         return [str(n) for n in self.own["llm"].values[complete] if n not in self.router.posterior.llm]
 
     def prepare_routing(self, unseen: xr.Dataset) -> None:
+        """Item parameters of the unseen queries, and what is predicted of the known LLMs there."""
         posterior = self.router.posterior
         featurized = posterior.feature_map.apply(self.router.featurize(unseen))
         self.items = item_distribution(
@@ -146,11 +147,12 @@ def placed(fold: Fold, llm: str, arguments: argparse.Namespace) -> dict[str, Any
     choosable = Choosable(open_, np.ones(len(bank.query)), task_shares(bank, open_))
 
     def answer(i: int) -> Answer:
-        tokens = {}
-        for name in ("input_tokens", "output_tokens", "cost_usd"):
-            if name in fold.own and np.isfinite(value := fold.own[name].sel(llm=llm).values[i]):
-                tokens[name] = float(value)
-        return Answer(bank.query[i], float(scores[i]), **tokens)
+        told = {
+            name: float(fold.own[name].sel(llm=llm).values[i]) if name in fold.own else np.nan
+            for name in ("input_tokens", "output_tokens", "cost_usd")
+        }
+        read, wrote, usd = (None if np.isnan(value) else value for value in told.values())
+        return Answer(bank.query[i], float(scores[i]), 1, read, wrote, usd)
 
     def setup(selector: str, seed: int) -> Setup:
         return Setup(bank, prior, Target(), choosable, False, selector, seed)
@@ -160,7 +162,8 @@ def placed(fold: Fold, llm: str, arguments: argparse.Namespace) -> dict[str, Any
     asked_at: dict[str, list[Answer]] = {}
     for selector in ("variance", "random", *arguments.selector):
         for repeat in range(arguments.repeats if selector == "random" else 1):
-            own, answers = setup(selector, arguments.seed + repeat), []
+            own = setup(selector, arguments.seed + repeat)
+            answers: list[Answer] = []
             for n in range(max(COUNTS) + 1):
                 start = time.perf_counter()
                 now = state(own, answers)

@@ -81,10 +81,11 @@ def check_drift(
 ) -> DriftCheck:
     """Compare a known LLM's recent answers with its posterior predictive distribution.
 
-    The Bayes factor weighs "its ability is normal around what it was, ``shift`` SDs between LLMs wide" against "its ability is what
-    it was", both averaged over the parameter draws, each item's own part integrated. If the model holds and nothing has changed, the Bayes factor
-    of growing evidence is a non-negative martingale that starts at 1, and so exceeds ``1 / false_alarms`` at any time with a probability
-    of at most ``false_alarms`` (Ville, 1939): check as often as you like, with all the answers since the model was fitted.
+    The Bayes factor weighs "its ability is normal around what it was, ``shift`` SDs between LLMs wide" against "its ability is what it
+    was", both averaged over the parameter draws, each item's own part integrated. If the model holds and nothing has changed,
+    the Bayes factor of growing evidence is a non-negative martingale that starts at 1, and so ever exceeds ``1 / false_alarms``
+    with a probability of at most ``false_alarms`` (Ville, 1939): check as often as you like, with all the answers since the
+    model was fitted.
 
     Answers must be new: the very answers that were fitted agree with the fit too well.
 

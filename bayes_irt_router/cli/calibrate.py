@@ -23,9 +23,8 @@ from bayes_irt_router.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayes_irt_router.calibration.ability_prior import AbilityPrior
     from bayes_irt_router.calibration.answers import Answer
-    from bayes_irt_router.calibration.session import Setup, State
+    from bayes_irt_router.calibration.session import Setup, State, Stopping
     from bayes_irt_router.inference.posterior import Posterior
 
 REPORT = "calibration.json"
@@ -161,11 +160,16 @@ def calibrate(
     folder = required_model(model)
     name = _checked(llm, answers, interactive, command, plan, output, level)
 
+    from bayes_irt_router.calibration.answers import graded_names
     from bayes_irt_router.calibration.inputs import kept_texts, read_answers, read_llm_info, read_queries
     from bayes_irt_router.calibration.items import ItemBank
+    from bayes_irt_router.calibration.preparation import choose_prior, prepare
+    from bayes_irt_router.calibration.pricing import with_llm_cost
     from bayes_irt_router.calibration.session import Stopping
+    from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.storage import RECORD, load
+    from bayes_irt_router.routing.policies import check_alpha
     from bayes_irt_router.routing.router import Router
 
     stopping = Stopping(budget, budget_usd, target_sd, target_regret)
@@ -184,23 +188,20 @@ def calibrate(
             texts |= dict(zip(map(str, others["query"].values), map(str, others["text"].values), strict=True))
             router = Router.load(folder, encoder, cache_dir)
             new = router.featurize(others, progress=True)
-    from bayes_irt_router.calibration.answers import graded_names
-
     bank = ItemBank.of(posterior, new, graded=graded_names(given))
-    prior = _prior(posterior, name, predecessor, widening, info)
-    setup = _setup(
+    check_alpha(alpha)
+    setup = prepare(
         bank,
-        prior,
+        choose_prior(posterior, name, info, predecessor, widening),
         name,
-        info,
+        with_llm_cost(CostModel.from_dict(posterior.record["cost"]), name, info, given, {}),
         texts,
-        target,
-        selector,
-        alpha,
-        seed,
         stopping,
-        given,
         asks=interactive or command is not None,
+        target=target,
+        selector=selector,
+        alpha=alpha,
+        seed=seed,
     )
     if plan is not None:
         _plan(setup, given, name, plan, level, json)
@@ -249,78 +250,9 @@ def _checked(
     return llm.strip()
 
 
-def _prior(
-    posterior: "Posterior",
-    llm: str,
-    predecessor: str | None,
-    widening: float | None,
-    info: "Mapping[str, Any]",
-) -> "AbilityPrior":
-    from bayes_irt_router.calibration.ability_prior import WIDENING, new_llm_prior, predecessor_prior
-
-    former = predecessor or (llm if llm in posterior.llm else None)
-    if former is not None:
-        return predecessor_prior(posterior, former, WIDENING if widening is None else widening)
-    if widening is not None:
-        raise InputError("--widening needs a predecessor: add --predecessor LLM, or leave it out.")
-    return new_llm_prior(posterior, info)
-
-
-def _setup(
-    bank: Any,
-    prior: "AbilityPrior",
-    llm: str,
-    info: "Mapping[str, Any]",
-    texts: "Mapping[str, str]",
-    target: str,
-    selector: str,
-    alpha: float,
-    seed: int,
-    stopping: Any,
-    given: "Sequence[Answer]",
-    *,
-    asks: bool,
-) -> "Setup":
-    import numpy as np
-
-    from bayes_irt_router.calibration.pricing import with_llm_cost
-    from bayes_irt_router.calibration.selection import SELECTORS, Choosable, task_shares
-    from bayes_irt_router.calibration.session import Setup, question_costs
-    from bayes_irt_router.calibration.targets import Target, routing_stakes
-    from bayes_irt_router.data.cost import CostModel
-    from bayes_irt_router.routing.policies import check_alpha
-
-    check_alpha(alpha)
-    if selector not in SELECTORS:
-        raise InputError(f"There is no selector {selector!r}; choose {', '.join(SELECTORS)}.")
-    open_ = np.array([query in texts for query in bank.query])
-    if asks and not open_.any():
-        raise InputError(
-            "The model folder holds no texts to ask: add --queries FILE with query_id and text, or fit with --keep-texts."
-        )
-    model = with_llm_cost(CostModel.from_dict(bank.posterior.record["cost"]), llm, info, given, {})
-    known = [texts.get(query, "") for query in bank.query]
-    cost = np.where(open_[:, None], model.known_cost(known), np.nan)
-    own = cost[:, model.llm.index(llm)]
-    stakes = None
-    if target == "regret" or stopping.regret is not None:
-        stakes = routing_stakes(bank, llm, model.llm, cost / model.scale_usd, alpha)
-    usd, priced = question_costs(np.where(open_, own, np.nanmean(own) if np.isfinite(own).any() else np.nan))
-    if stopping.usd is not None and not priced:
-        raise InputError(
-            "--budget-usd needs the LLM's prices: add --llm-info FILE with both, or use --budget."
-        )
-    chosen = Target(target, stakes)
-    chosen.check(bank)
-    choosable = Choosable(
-        open_ if asks else np.ones_like(open_), usd, task_shares(bank, open_ if asks else open_ | True)
-    )
-    return Setup(bank, prior, chosen, choosable, priced, selector, seed)
-
-
 def _answered(
     setup: "Setup",
-    stopping: Any,
+    stopping: "Stopping",
     given: "Sequence[Answer]",
     llm: str,
     texts: "Mapping[str, str]",
