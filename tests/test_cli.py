@@ -33,7 +33,7 @@ from bayes_irt_router.routing.router import Router
 
 QUICK = ["--traits", "2", "--draws", "20", "--tune", "20", "--chains", "2", "--landmarks", "12"]
 CANDIDATE = {"llm", "p_correct", "cost_usd", "utility", "p_best"}
-COMMANDS = ("simulate", "convert", "fit", "route", "evaluate", "info", "diff", "demo")
+COMMANDS = ("simulate", "convert", "fit", "route", "evaluate", "calibrate", "info", "diff", "demo")
 
 
 def birt(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:

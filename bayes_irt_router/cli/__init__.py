@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bayes_irt_router.cli.border import Border, examples
+from bayes_irt_router.cli.calibrate import calibrate
 from bayes_irt_router.cli.convert import convert
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.diff import diff
@@ -92,6 +93,14 @@ app.command(
         "birt evaluate --model MODEL --data DIR --compare --output comparison.json",
     ),
 )(evaluate)
+app.command(
+    help="Place a new LLM from few, well-chosen answers, and keep it in a new model folder.",
+    epilog=examples(
+        "birt calibrate --model MODEL --llm NAME --plan 20 --queries queries.csv",
+        "birt calibrate --model MODEL --llm NAME --answers answers.csv --output MODEL2",
+        'birt calibrate --model MODEL --llm NAME --command "python ask.py" --budget 20 --output MODEL2',
+    ),
+)(calibrate)
 app.command(
     help="Tell what changed between two models: LLMs, abilities, prices, and decisions on what both have fitted.",
     epilog=examples("birt diff OLD NEW", "birt diff OLD NEW --alpha 0.5 --json"),

@@ -17,7 +17,7 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import SCALARS, convergence_gate
 from bayes_irt_router.inference.nuts import NUTS, Sampled, sample_nuts
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.mirt import MIRT, graded_queries
 from bayes_irt_router.irt.starting_points import starting_points
 
 KEPT = (
@@ -114,6 +114,7 @@ def _queries(data: xr.Dataset) -> xr.Dataset:
             "text_hash": ("query", text_hashes([str(text) for text in data["text"].values])),
             "mean_score": ("query", data["score"].mean("llm").values.astype(np.float32)),
             "novelty": ("query", data["novelty"].values),
+            "graded": ("query", graded_queries(data)),
         },
         coords={
             "query": data["query"].values.astype(str),

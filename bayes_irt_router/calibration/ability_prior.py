@@ -1,0 +1,183 @@
+"""What is believed of an LLM's ability before it has answered anything, for every draw of the parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from bayes_irt_router.calibration.items import flat
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.irt.llm_covariates import covariate_values
+
+WIDENING = 0.5  # of a predecessor's posterior, in SDs between LLMs
+
+
+@dataclass(frozen=True)
+class AbilityPrior:
+    """Normal in each draw: ``theta = mean + factor z`` with standard normal ``z``.
+
+    Attributes:
+        mean: shape (draw, trait).
+        factor: shape (draw, trait, trait).
+        description: one sentence for the record.
+    """
+
+    mean: Float[np.ndarray, "draw trait"]
+    factor: Float[np.ndarray, "draw trait trait"]
+    description: str
+
+
+@dataclass(frozen=True)
+class Population:
+    """What the frame of the abilities was made of: the LLMs that were fitted, whoever has come or gone since.
+
+    Attributes:
+        llms: how many were fitted.
+        covariates: mean and SD of each LLM covariate over them.
+        families: how many of them each family has.
+    """
+
+    llms: int
+    covariates: Mapping[str, tuple[float, float]]
+    families: Mapping[str, int]
+
+    @classmethod
+    def of(cls, posterior: Posterior) -> "Population":
+        """From the record where LLMs have come or gone, else from the table of the fitted LLMs."""
+        if (kept := posterior.record.get("population")) is not None:
+            covariates = {name: (pair[0], pair[1]) for name, pair in kept["covariates"].items()}
+            return cls(kept["llms"], covariates, kept["families"])
+        table = posterior.tree["llms"].to_dataset()
+        model = posterior.record["model"]
+        values = {name: covariate_values(table, name) for name in model["covariates"]}
+        families: dict[str, int] = {}
+        if model["families"]:
+            for family, llm in zip(table["family"].values, table["llm"].values, strict=True):
+                name = str(family) or f"({llm})"
+                families[name] = families.get(name, 0) + 1
+        return cls(
+            table.sizes["llm"],
+            {name: (float(np.nanmean(v)), float(np.nanstd(v))) for name, v in values.items()},
+            families,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the model folder's JSON."""
+        covariates = {name: list(pair) for name, pair in self.covariates.items()}
+        return {"llms": self.llms, "covariates": covariates, "families": dict(self.families)}
+
+
+def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -> AbilityPrior:
+    """The prior of an LLM that was not fitted, exchangeable with those that were.
+
+    The model frames raw abilities ``r_j = Z gamma + family effect + residual`` of the J fitted LLMs as ``theta_j = L^-1 (r_j - mean r)``,
+    ``L`` the Cholesky factor of their sample covariance. The draws hold ``L`` (``ability_frame``) and residuals less their mean;
+    a new residual less that mean is ``N(0, (1 + 1/J) I)``, the 1/J for the mean that is gone. So, in each draw,::
+
+        theta ~ N(L^-1 m, v L^-1 L^-T),   m = gamma z + s (effect - mean effect),   v = 1 + 1/J
+
+    with ``z`` the new LLM's covariates, standardised as the fitted LLMs' were (0 where unknown). A family that was not fitted has an
+    effect of its own: then ``effect`` is 0 in the mean and ``v`` grows by ``s^2``. Over the draws, ``L`` makes the tails
+    heavier than normal, as they must be when a population is known by J members.
+
+    Args:
+        posterior: the fitted model.
+        info: columns of the table ``llms``: ``release_date``, ``parameters_billion``, the two prices, ``family``.
+
+    Raises:
+        InputError: the model folder does not hold the frame of the abilities.
+    """
+    draws, model = posterior.draws, posterior.record["model"]
+    frame = _frame(posterior)
+    population = Population.of(posterior)
+    mean = np.zeros(frame.shape[:2])
+    variance = np.full(len(frame), 1.0 + 1.0 / population.llms)
+    known: list[str] = []
+    details = dict(info or {})
+    if model["covariates"]:
+        z = np.zeros(len(model["covariates"]))
+        for k, name in enumerate(model["covariates"]):
+            value = _covariate(details, name)
+            centre, spread = population.covariates[name]
+            if np.isfinite(value):
+                z[k] = (value - centre) / spread
+                known.append(name)
+        weight = draws["covariate_weight"].transpose("chain", "draw", ..., "covariate")
+        mean += flat(weight).astype(np.float64) @ z
+    if model["families"]:
+        sd = flat(draws["family_sd"]).astype(np.float64)
+        names = [str(name) for name in draws["family"].values]
+        effects = flat(draws["family_effect"].transpose("chain", "draw", ..., "family")).astype(np.float64)
+        share = np.array([population.families.get(name, 0) for name in names]) / population.llms
+        mean -= sd[:, None] * (effects @ share)
+        family = str(details.get("family") or "")
+        if family in names:
+            mean += sd[:, None] * effects[:, :, names.index(family)]
+            known.append("family")
+        else:
+            variance += sd**2
+    inverse = np.linalg.inv(frame)
+    told = f" given {', '.join(known)}" if known else ""
+    return AbilityPrior(
+        np.einsum("sde,se->sd", inverse, mean),
+        np.sqrt(variance)[:, None, None] * inverse,
+        f"exchangeable with the {population.llms} fitted LLMs{told}",
+    )
+
+
+def predecessor_prior(posterior: Posterior, predecessor: str, widening: float = WIDENING) -> AbilityPrior:
+    """The prior of a new version: in each draw normal around the predecessor's ability, ``widening`` SDs of the LLMs wide.
+
+    Args:
+        posterior: the fitted model.
+        predecessor: name of an LLM that the model knows.
+        widening: how far versions may differ, in standard deviations between LLMs; 1 and the predecessor tells little.
+
+    Raises:
+        InputError: the model does not know the predecessor, or the widening is not positive.
+    """
+    if predecessor not in posterior.llm:
+        raise InputError(
+            f"The model does not know the LLM {predecessor!r}; it knows {', '.join(sorted(posterior.llm))}."
+        )
+    if not widening > 0:
+        raise InputError(f"The widening is {widening}; give a positive number of SDs, such as {WIDENING:g}.")
+    inverse = np.linalg.inv(_frame(posterior))
+    ability = flat(posterior.draws["ability"].transpose(..., "llm", "trait")).astype(np.float64)
+    return AbilityPrior(
+        ability[:, posterior.llm.index(predecessor)],
+        widening * inverse,
+        f"the posterior of {predecessor}, widened by {widening:g} SDs between LLMs",
+    )
+
+
+def aligned_prior(prior: AbilityPrior, rotations: Float[np.ndarray, "draw trait trait"]) -> AbilityPrior:
+    """The same prior in turned coordinates, ``theta R`` in each draw."""
+    return AbilityPrior(
+        np.einsum("sd,sde->se", prior.mean, rotations),
+        np.matmul(np.swapaxes(rotations, 1, 2), prior.factor),
+        prior.description,
+    )
+
+
+def _frame(posterior: Posterior) -> Float[np.ndarray, "draw trait trait"]:
+    if "ability_frame" not in posterior.draws:
+        raise InputError(
+            "The model folder does not hold the frame of the abilities (it is of an older version); fit again."
+        )
+    return flat(posterior.draws["ability_frame"]).astype(np.float64)
+
+
+def _covariate(info: Mapping[str, Any], name: str) -> float:
+    """One covariate of one LLM, by the fit's own definition; NaN where unknown."""
+    columns: dict[str, tuple[str, np.ndarray]] = {
+        "release_date": ("llm", np.array([str(info.get("release_date") or "")], dtype=object))
+    }
+    for column in ("parameters_billion", "input_price_per_million", "output_price_per_million"):
+        value = info.get(column)
+        columns[column] = ("llm", np.array([np.nan if value is None else float(value)]))
+    return float(covariate_values(xr.Dataset(coords={"llm": ["new"], **columns}), name)[0])

@@ -1,0 +1,71 @@
+"""The accuracy that asking the whole bank would measure, given what an LLM has answered: overall and by task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_irt_router.calibration.answers import Answer, merged
+from bayes_irt_router.calibration.items import ItemBank
+from bayes_irt_router.calibration.placing import Placement
+from bayes_irt_router.irt.mirt import GRADED_STEPS
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Posterior mean, SD, and equal-tailed interval holding `level` of the draws."""
+
+    mean: float
+    sd: float
+    lower: float
+    upper: float
+    level: float
+
+    @classmethod
+    def of(cls, draws: Float[np.ndarray, " draw"], level: float) -> "Estimate":
+        """From equal-weight draws."""
+        lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+        return cls(float(draws.mean()), float(draws.std()), float(lower), float(upper), level)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "mean": self.mean,
+            "sd": self.sd,
+            "lower": self.lower,
+            "upper": self.upper,
+            "level": self.level,
+        }
+
+
+def replicated_scores(
+    bank: ItemBank, placement: Placement, answers: Sequence[Answer], rng: np.random.Generator
+) -> Float[np.ndarray, "draw query"]:
+    """Draws of the LLM's scores on all fitted queries: those answered as they are, the others replicated.
+
+    A replicated score takes ability, item parameters and the answer's own coin (for graded scores, beta-binomial) from one draw of the
+    placement. The accuracy over any queries is the mean of these.
+    """
+    p = bank.p_correct(placement.index, placement.ability)
+    scores = (rng.random(p.shape, dtype=np.float32) < p).astype(np.float64)
+    graded = bank.graded[: bank.fitted]
+    if graded.any():
+        k = bank.score_precision[placement.index, None]
+        q = np.clip(p[:, graded], 1e-4, 1.0 - 1e-4)
+        scores[:, graded] = rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k)) / GRADED_STEPS
+    known = [answer for answer in merged(answers) if bank.positions([answer.query])[0] < bank.fitted]
+    if known:
+        scores[:, bank.positions([answer.query for answer in known])] = [answer.score for answer in known]
+    return scores
+
+
+def accuracies(bank: ItemBank, scores: Float[np.ndarray, "draw query"], level: float) -> dict[str, Estimate]:
+    """The accuracy over all fitted queries (under the name ``""``), and over each task if there are several."""
+    found = {"": Estimate.of(scores.mean(axis=1), level)}
+    task = np.array(bank.task[: bank.fitted])
+    names = sorted(set(bank.task[: bank.fitted]))
+    if len(names) > 1:
+        found |= {name: Estimate.of(scores[:, task == name].mean(axis=1), level) for name in names}
+    return found

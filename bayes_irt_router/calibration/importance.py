@@ -1,0 +1,115 @@
+"""Sampling an ability in every parameter draw: importance points around each draw's mode, Metropolis steps where they do not do."""
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+from scipy.special import logsumexp
+
+from bayes_irt_router.calibration.ability_prior import AbilityPrior
+from bayes_irt_router.calibration.likelihood import Evidence, gaussian_proposal, log_likelihood
+
+POINTS, FEW_POINTS = 48, 24  # a draw
+MANY_ANSWERS = 200  # from here on each draw's posterior is so close to its Gaussian that few points do
+FROM_PRIOR = 0.2  # share of the points that come from the prior: the tails of few answers are the prior's
+INFLATION = 1.15  # of the proposal's SDs: tails a little heavier than the target's
+METROPOLIS_STEPS = 60
+
+
+def importance_points(
+    evidence: Evidence, prior: AbilityPrior, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "draw point trait"], Float[np.ndarray, "draw point"]]:
+    """Points of ability in every draw, and their log importance weights.
+
+    The points are antithetic pairs of a Gaussian at the mode and a fifth from the prior; the mixture is the proposal. The mean of a
+    draw's weights is its marginal likelihood.
+
+    Returns:
+        Points in whitened coordinates ``z``, where ``theta = mean + factor z`` of the prior; log weights.
+    """
+    mode, covariance = gaussian_proposal(evidence, prior)
+    draws, traits = mode.shape
+    count = POINTS if evidence.size < MANY_ANSWERS else FEW_POINTS
+    from_prior = round(FROM_PRIOR * count)
+    factor = INFLATION * np.linalg.cholesky(covariance)
+    spread = np.matmul(
+        rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
+    )
+    centre = mode[:, None, :]
+    points = np.concatenate(
+        [centre + spread, centre - spread, rng.standard_normal((draws, from_prior, traits))], axis=1
+    )
+    share = from_prior / points.shape[1]
+    log_prior = -0.5 * (points**2).sum(axis=2)
+    whitened = np.matmul(points - centre, np.swapaxes(np.linalg.inv(factor), 1, 2))
+    log_volume = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    log_gaussian = -0.5 * (whitened**2).sum(axis=2) - log_volume[:, None]
+    log_proposal = np.logaddexp(np.log1p(-share) + log_gaussian, np.log(share) + log_prior)
+    return points, log_likelihood(evidence, unwhitened(prior, points)) + log_prior - log_proposal
+
+
+def unwhitened(
+    prior: AbilityPrior, z: Float[np.ndarray, "draw point trait"]
+) -> Float[np.ndarray, "draw point trait"]:
+    """``mean + factor z`` in every draw."""
+    return prior.mean[:, None, :] + np.matmul(z, np.swapaxes(prior.factor, 1, 2))
+
+
+def metropolis(
+    evidence: Evidence,
+    prior: AbilityPrior,
+    index: Int[np.ndarray, " draw"],
+    z: Float[np.ndarray, "draw trait"],
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "draw trait"]:
+    """Random-walk Metropolis from given points, one chain for each element of `index`, steps shaped by the Gaussian proposal."""
+    _, covariance = gaussian_proposal(evidence, prior)
+    factor = 2.4 / np.sqrt(z.shape[1]) * np.linalg.cholesky(covariance)[index]
+    chosen = evidence.of_draws(index)
+    own = AbilityPrior(prior.mean[index], prior.factor[index], prior.description)
+
+    def log_target(at: Float[np.ndarray, "draw trait"]) -> Float[np.ndarray, " draw"]:
+        return log_likelihood(chosen, unwhitened(own, at[:, None, :]))[:, 0] - 0.5 * (at**2).sum(axis=1)
+
+    current = log_target(z)
+    for _ in range(METROPOLIS_STEPS):
+        proposed = z + np.einsum("sde,se->sd", factor, rng.standard_normal(z.shape))
+        value = log_target(proposed)
+        accepted = np.log(rng.random(len(z))) < value - current
+        z = np.where(accepted[:, None], proposed, z)
+        current = np.where(accepted, value, current)
+    return z
+
+
+def smoothed_weights(log_marginal: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray, " draw"], float]:
+    """Pareto-smoothed log weights of the draws and k-hat (Vehtari et al., 2024); equal weights have no tail, and a k-hat of 0."""
+    if np.ptp(log_marginal) < 1e-9:
+        return log_marginal, 0.0
+    import arviz  # noqa: F401  (registers the accessor; seconds to import)
+
+    # The accessor takes minus the log weight, as it is meant for leaving observations out.
+    smoothed, k_hat = xr.DataArray(log_marginal.max() - log_marginal, dims="draw").azstats.psislw(dim="draw")
+    return smoothed.values, float(k_hat)
+
+
+def effective_number(log_weight: Float[np.ndarray, "row point"]) -> Float[np.ndarray, " row"]:
+    """``(sum w)^2 / sum w^2`` of each row (Kish).
+
+    >>> effective_number(np.zeros((1, 8))).round(6)
+    array([8.])
+    """
+    return np.exp(2.0 * logsumexp(log_weight, axis=1) - logsumexp(2.0 * log_weight, axis=1))
+
+
+def systematic_resample(
+    log_weights: Float[np.ndarray, " draw"], rng: np.random.Generator
+) -> Int[np.ndarray, " draw"]:
+    """Indices drawn in proportion to the weights, ascending; how often each comes differs from its expectation by less than one."""
+    weights = np.exp(log_weights - logsumexp(log_weights))
+    positions = (np.arange(len(weights)) + rng.random()) / len(weights)
+    return np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
+
+
+def one_each(log_weight: Float[np.ndarray, "row point"], rng: np.random.Generator) -> Int[np.ndarray, " row"]:
+    """One point of each row, drawn in proportion to the row's weights."""
+    cumulative = np.cumsum(np.exp(log_weight - log_weight.max(axis=1, keepdims=True)), axis=1)
+    return np.argmax(cumulative > rng.random((len(cumulative), 1)) * cumulative[:, -1:], axis=1)

@@ -1,0 +1,248 @@
+"""The queries that a new LLM can be asked: their item parameters in every draw, in coordinates common to all draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Float32, Int
+from scipy.special import expit
+
+from bayes_irt_router.calibration.item_factors import shared_and_own
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.irt.identification import align_traits
+from bayes_irt_router.irt.response import ItemDistribution, item_distribution
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Item parameters ``x = (a, b)`` of some queries: in every draw normal, independent from item to item.
+
+    Attributes:
+        mean: shape (draw, query, parameter); the parameters are the discriminations, then the difficulty.
+        covariance: of each item's own part, the same in all draws, shape (query, parameter, parameter). 0: the draw tells all.
+        graded: which queries have graded scores.
+        score_precision: of graded scores, shape (draw,).
+    """
+
+    mean: Float[np.ndarray, "draw query parameter"]
+    covariance: Float[np.ndarray, "query parameter parameter"]
+    graded: Bool[np.ndarray, " query"]
+    score_precision: Float[np.ndarray, " draw"]
+
+    def part(self, draws: slice | Int[np.ndarray, " draw"], queries: Bool[np.ndarray, " query"]) -> "Items":
+        """Some of the queries, in some of the draws."""
+        return Items(
+            self.mean[draws][:, queries],
+            self.covariance[queries],
+            self.graded[queries],
+            self.score_precision[draws],
+        )
+
+    def logit_moments(
+        self, ability: Float[np.ndarray, "draw point trait"]
+    ) -> tuple[Float[np.ndarray, "draw point query"], Float[np.ndarray, "draw point query"]]:
+        """Mean and variance of the logit ``a . theta - b`` at each ability of each draw."""
+        extended = np.concatenate([ability, -np.ones((*ability.shape[:2], 1), ability.dtype)], axis=2)
+        mean = np.matmul(extended, np.swapaxes(self.mean, 1, 2))
+        return mean, self._variance(extended) if self.covariance.any() else np.zeros_like(mean)
+
+    def p_correct(
+        self, index: Int[np.ndarray, " particle"], ability: Float[np.ndarray, "particle trait"]
+    ) -> Float[np.ndarray, "particle query"]:
+        """E[sigmoid(a . theta - b)] over the items' own parts, to about 0.01, for one ability in each of some draws.
+
+        ``sigmoid(m / sqrt(1 + pi v / 8))`` (MacKay, 1992), ``m`` and ``v`` mean and variance of the logit: to choose queries, where speed
+        counts.
+        """
+        extended = np.column_stack([ability, -np.ones(len(ability))]).astype(np.float32)
+        logit = np.empty((len(index), self.mean.shape[1]), dtype=np.float32)
+        for k, draw in enumerate(index):  # without a copy of the items for every particle
+            np.matmul(self.mean[draw], extended[k], out=logit[k])
+        logit /= np.sqrt(1.0 + np.float32(np.pi / 8.0) * self._variance(extended))
+        return expit(logit, out=logit)
+
+    def _variance(self, extended: Float[np.ndarray, "*point parameter"]) -> Float[np.ndarray, "*point query"]:
+        rows, columns = np.triu_indices(extended.shape[-1])
+        squares = extended[..., rows] * extended[..., columns]
+        coefficients = self.covariance[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
+        return np.maximum(squares @ coefficients.T.astype(extended.dtype), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemBank:
+    """The fitted queries, and new ones behind them.
+
+    Attributes:
+        posterior: the fitted model.
+        query: ids, the fitted queries first.
+        task: of each query.
+        fitted: how many of them were fitted: the bank over which accuracy is meant.
+        new: item parameters of the new queries given each draw; None without any.
+        graded: which queries have graded scores.
+    """
+
+    posterior: Posterior
+    query: tuple[str, ...]
+    task: tuple[str, ...]
+    fitted: int
+    new: ItemDistribution | None
+    graded: Bool[np.ndarray, " query"]
+    _position: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_position", {name: i for i, name in enumerate(self.query)})
+
+    @classmethod
+    def of(
+        cls, posterior: Posterior, new: xr.Dataset | None = None, *, graded: Sequence[str] = ()
+    ) -> "ItemBank":
+        """The bank of a fitted model.
+
+        Args:
+            posterior: the fitted model.
+            new: queries that were not fitted, with ``embedding``, ``surface`` and ``task``, as featurize() makes them.
+            graded: ids of queries whose scores are graded, beside those of which the model knows it.
+
+        Raises:
+            InputError: a new query has the name of a fitted one, or lacks a feature that the model needs.
+        """
+        queries = posterior.tree["queries"].to_dataset()
+        names = [str(name) for name in queries["query"].values]
+        tasks = _tasks(queries)
+        known = queries["graded"].values.astype(bool) if "graded" in queries else np.zeros(len(names), bool)
+        fitted, items = len(names), None
+        if new is not None and new.sizes["query"]:
+            added = [str(name) for name in new["query"].values]
+            if twice := sorted(set(added) & set(names)):
+                raise InputError(
+                    f"The new queries {', '.join(twice)} have names of fitted ones; rename them."
+                )
+            applied = posterior.feature_map.apply(new)
+            items = item_distribution(posterior.draws, applied["features"].values, applied["novelty"].values)
+            names += added
+            tasks += _tasks(new)
+        flags = np.concatenate([known, np.zeros(len(names) - fitted, bool)]) | np.isin(names, list(graded))
+        return cls(posterior, tuple(names), tuple(tasks), fitted, items, flags)
+
+    @property
+    def draws(self) -> int:
+        """Number of parameter draws, chains joined."""
+        return self.posterior.size
+
+    @cached_property
+    def rotations(self) -> Float[np.ndarray, "draw trait trait"]:
+        """For every draw the orthogonal matrix R by which ``theta R`` and ``a R`` are in coordinates common to all draws."""
+        draws = self.posterior.draws[["ability", "discrimination"]]
+        ability = flat(draws["ability"].transpose(..., "llm", "trait")).astype(np.float64)
+        aligned = flat(align_traits(draws)["ability"].transpose(..., "llm", "trait")).astype(np.float64)
+        left, _, right = np.linalg.svd(np.swapaxes(ability, 1, 2) @ aligned)
+        return left @ right
+
+    @cached_property
+    def drawn(self) -> Float32[np.ndarray, "draw query parameter"]:
+        """``(a, b)`` of the fitted queries as drawn."""
+        a = flat(self.posterior.draws["discrimination"].transpose(..., "query", "trait"))
+        rotated = np.matmul(a, self.rotations.astype(np.float32))
+        return np.concatenate([rotated, flat(self.posterior.draws["difficulty"])[:, :, None]], axis=2)
+
+    @cached_property
+    def _split(
+        self,
+    ) -> tuple[Float32[np.ndarray, "draw query parameter"], Float[np.ndarray, "query parameter parameter"]]:
+        """The bank's items as shared and own parts, the new queries behind the fitted ones."""
+        shared, own = shared_and_own(self.drawn)
+        if self.new is None:
+            return shared, own
+        new, new_own = self._new_items
+        return np.concatenate([shared, new], axis=1), np.concatenate([own, new_own])
+
+    @cached_property
+    def _new_items(
+        self,
+    ) -> tuple[Float32[np.ndarray, "draw query parameter"], Float[np.ndarray, "query parameter parameter"]]:
+        assert self.new is not None
+        a = np.matmul(self.new.discrimination_mean, self.rotations.astype(np.float32))
+        mean = np.concatenate([a, self.new.difficulty_mean[:, :, None]], axis=2)
+        # The specific traits share their residual SDs, so that turning them changes nothing.
+        sd = np.concatenate([self.new.discrimination_sd, self.new.difficulty_sd[:, :, None]], axis=2)
+        variance = (sd.astype(np.float64) ** 2).mean(axis=0)
+        return mean, variance[:, :, None] * np.eye(variance.shape[1])
+
+    @cached_property
+    def score_precision(self) -> Float[np.ndarray, " draw"]:
+        """Precision of graded scores; the prior's median where no fitted query was graded."""
+        draws = self.posterior.draws
+        if "score_precision" in draws:
+            return flat(draws["score_precision"]).astype(np.float64)
+        return np.full(self.draws, float(self.posterior.record["model"]["priors"]["score_precision"]))
+
+    def positions(self, names: Sequence[str]) -> Int[np.ndarray, " query"]:
+        """Where queries stand in the bank.
+
+        Raises:
+            InputError: queries are neither fitted nor among the new ones; they are named, up to ten.
+        """
+        if unknown := [name for name in names if name not in self._position]:
+            shown = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
+            raise InputError(
+                f"The model does not know the queries {shown}; give their texts (--queries), or leave them out."
+            )
+        return np.array([self._position[name] for name in names], dtype=int)
+
+    def integrated(self, positions: Int[np.ndarray, " query"] | None = None) -> Items:
+        """Items as each draw's shared part, and an own part to be integrated; all of them, or those at these positions."""
+        shared, own = self._split
+        if positions is None:
+            return Items(shared, own, self.graded, self.score_precision)
+        return Items(shared[:, positions], own[positions], self.graded[positions], self.score_precision)
+
+    @cached_property
+    def mean_discrimination(self) -> Float[np.ndarray, "query trait"]:
+        """Posterior means, in the common coordinates."""
+        return self._split[0].mean(axis=0, dtype=np.float64)[:, :-1]
+
+    def as_drawn(self, positions: Int[np.ndarray, " query"]) -> Items:
+        """Items as each draw has them; a new query's residual, which no draw has, is its own part."""
+        mean = np.empty((self.draws, len(positions), self.drawn.shape[2]), dtype=np.float32)
+        covariance = np.zeros((len(positions), mean.shape[2], mean.shape[2]))
+        new = positions >= self.fitted
+        mean[:, ~new] = self.drawn[:, positions[~new]]
+        if new.any():
+            means, own = self._new_items
+            mean[:, new], covariance[new] = (
+                means[:, positions[new] - self.fitted],
+                own[positions[new] - self.fitted],
+            )
+        return Items(mean, covariance, self.graded[positions], self.score_precision)
+
+    def p_correct(
+        self, index: Int[np.ndarray, " sample"], ability: Float[np.ndarray, "sample trait"]
+    ) -> Float[np.ndarray, "sample query"]:
+        """Probability of a correct answer to every fitted query, with the items as drawn.
+
+        Args:
+            index: parameter draw of each sample.
+            ability: of one LLM in each sample, in the coordinates of that parameter draw.
+        """
+        theta = np.einsum("sd,sde->se", ability, self.rotations[index])
+        extended = np.column_stack([theta, -np.ones(len(theta))]).astype(np.float32)
+        result = np.empty((len(index), self.fitted))
+        for k, draw in enumerate(index):  # without a copy of the items for every sample
+            result[k] = self.drawn[draw] @ extended[k]
+        return expit(result, out=result)
+
+
+def flat(values: xr.DataArray) -> Float32[np.ndarray, "draw ..."]:
+    """(chain, draw, ...) to (chain * draw, ...), float32."""
+    return values.values.reshape(-1, *values.shape[2:]).astype(np.float32, copy=False)
+
+
+def _tasks(queries: xr.Dataset) -> list[str]:
+    return (
+        [str(task) for task in queries["task"].values]
+        if "task" in queries.coords
+        else [""] * queries.sizes["query"]
+    )

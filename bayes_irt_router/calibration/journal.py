@@ -1,0 +1,97 @@
+"""A journal of answers on disk: each is safe before the next question is asked, so that a killed run loses none."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bayes_irt_router.calibration.answers import Answer
+from bayes_irt_router.errors import InputError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class Journal:
+    """A JSON Lines file: a header that says of whom it is, then one line an answer or a skipped query, appended as they come.
+
+    Attributes:
+        path: the file.
+        answers: in the order in which they came.
+        skipped: queries that were asked and not answered.
+    """
+
+    path: Path
+    answers: list[Answer] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path, llm: str, fingerprint: str) -> "Journal":
+        """Open a journal, or begin one. A last line that a kill cut short is removed: its answer had not been taken.
+
+        Args:
+            path: the file.
+            llm: whose answers it holds.
+            fingerprint: of the data that the model was fitted to.
+
+        Raises:
+            InputError: the file is of another LLM or model, is damaged, or cannot be written.
+        """
+        header = {"schema_version": SCHEMA_VERSION, "llm": llm, "data": fingerprint}
+        journal = cls(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]
+            if len(whole) < len(content):
+                os.truncate(path, len(whole))
+            if not whole:
+                journal._append(header)
+                return journal
+        except OSError as error:
+            raise InputError(
+                f"The journal {path} cannot be written ({error.strerror}); choose another place."
+            ) from error
+        first, *lines = whole.decode("utf-8", "replace").splitlines()
+        if _parsed(first) != header:
+            raise InputError(
+                f"The journal {path} is of another LLM or model; choose another --output, or move the journal away."
+            )
+        damaged = []
+        for number, line in enumerate(lines, 2):
+            entry = _parsed(line)
+            try:
+                if "skipped" in entry:
+                    journal.skipped.append(str(entry["skipped"]))
+                else:
+                    journal.answers.append(Answer(**entry))
+            except (TypeError, InputError):
+                damaged.append(f"{path}, line {number}: not an answer; mend or remove the line.")
+        if damaged:
+            raise InputError(damaged)
+        return journal
+
+    def add(self, answer: Answer) -> None:
+        """Take an answer: on return it is on the disk."""
+        self._append({name: value for name, value in asdict(answer).items() if value is not None})
+        self.answers.append(answer)
+
+    def skip(self, query: str) -> None:
+        """Note that a query was asked and not answered, so that it is not asked again."""
+        self._append({"skipped": query})
+        self.skipped.append(query)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}

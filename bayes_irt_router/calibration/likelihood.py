@@ -1,0 +1,188 @@
+"""The likelihood of one LLM's answers at many abilities in every draw, and a Gaussian close to the posterior it makes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import expit, gammaln, logsumexp
+
+from bayes_irt_router.calibration.ability_prior import AbilityPrior
+from bayes_irt_router.calibration.answers import Answer, graded_names, scores_and_trials
+from bayes_irt_router.calibration.items import Items
+from bayes_irt_router.irt.mirt import GRADED_STEPS
+
+# Nodes of the Gauss-Hermite rule over an item's own part, up to an SD of so many logits: a probability errs by less than 2e-4.
+NODES = ((0.0, 1), (0.6, 3), (1.1, 5), (np.inf, 11))
+NEWTON_STEPS = 25
+LONGEST_STEP = 1.5  # prior SDs: far from the mode a full step may overshoot
+CONVERGED = 1e-4  # prior SDs
+BLOCK = 1_000_000  # logits held at once
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What was asked and what came back.
+
+    Attributes:
+        items: of the asked queries.
+        score: mean score of each, in [0, 1].
+        trials: number of answers behind each.
+    """
+
+    items: Items
+    score: Float[np.ndarray, " query"]
+    trials: Float[np.ndarray, " query"]
+
+    @classmethod
+    def of(cls, items: Items, answers: Sequence[Answer]) -> "Evidence":
+        """Answers to these items, in their order; a score that no whole number of right answers gives shows its query to be graded."""
+        partly = np.isin([answer.query for answer in answers], graded_names(answers))
+        return cls(replace(items, graded=items.graded | partly), *scores_and_trials(answers))
+
+    @property
+    def size(self) -> int:
+        """Number of queries."""
+        return len(self.score)
+
+    def of_draws(self, index: Int[np.ndarray, " draw"]) -> "Evidence":
+        """The same answers, with the items of these parameter draws."""
+        return Evidence(self.items.part(index, np.ones(self.size, dtype=bool)), self.score, self.trials)
+
+
+def log_likelihood(
+    evidence: Evidence, ability: Float[np.ndarray, "draw point trait"]
+) -> Float[np.ndarray, "draw point"]:
+    """Log likelihood of all answers, as the MIRT has it (binomial, beta-binomial if graded), up to constants.
+
+    Each item's own part is integrated out, given the draw and the ability: the logit is normal, and the integral a Gauss-Hermite sum
+    with as many nodes as its SD asks for.
+
+    Args:
+        evidence: the answers.
+        ability: points at which the likelihood is wanted, in coordinates common to all draws.
+    """
+    items = evidence.items
+    farthest = np.append(np.quantile(np.abs(ability), 0.9, axis=(0, 1)), 1.0)
+    own_sd = np.sqrt(np.einsum("d,qd->q", farthest**2, np.diagonal(items.covariance, axis1=1, axis2=2)))
+    nodes = np.array([next(count for limit, count in NODES if sd <= limit) for sd in own_sd], dtype=int)
+    single = ~items.graded & (evidence.trials == 1) & np.isin(evidence.score, (0.0, 1.0))
+    total = np.zeros(ability.shape[:2])
+    step = max(1, BLOCK // max(1, ability.shape[1] * evidence.size))
+    for start in range(0, len(ability), step):
+        block = slice(start, start + step)
+        for _, count in NODES:
+            for fast in (True, False):
+                group = (nodes == count) & (single == fast)
+                if group.any():
+                    part = items.part(block, group)
+                    score, trials = evidence.score[group], evidence.trials[group]
+                    if fast:
+                        total[block] += _single_answers(part, score, ability[block], count)
+                    else:
+                        total[block] += _quadrature(part, score, trials, ability[block], count)
+    return total
+
+
+def gaussian_proposal(
+    evidence: Evidence, prior: AbilityPrior
+) -> tuple[Float[np.ndarray, "draw trait"], Float[np.ndarray, "draw trait trait"]]:
+    """Mode and covariance of the ability in every draw, by Newton's method, all draws at once.
+
+    Exact as a Laplace approximation for answers that are right or wrong to items without an own part. An own part shrinks the logit by
+    ``1 / sqrt(1 + pi v / 8)``, and a graded score counts as as many right-or-wrong answers as have its variance: good enough for
+    a proposal, which importance weights correct.
+
+    Returns:
+        In whitened coordinates ``z``, where ``theta = mean + factor z`` of the prior.
+    """
+    items = evidence.items
+    draws, traits = prior.mean.shape
+    a = np.matmul(items.mean[:, :, :-1], prior.factor)  # d logit / dz
+    count = np.broadcast_to(evidence.trials, a.shape[:2])
+    if items.graded.any():
+        k = evidence.trials * (items.score_precision[:, None] + 1.0) - 1.0
+        count = np.where(items.graded, GRADED_STEPS / (1.0 + (GRADED_STEPS - 1.0) / (k + 1.0)), count)
+    z = np.zeros((draws, traits))
+    precision = np.broadcast_to(np.eye(traits), (draws, traits, traits))
+    for _ in range(NEWTON_STEPS):
+        theta = prior.mean + np.einsum("sde,se->sd", prior.factor, z)
+        mean, variance = items.logit_moments(theta[:, None, :])
+        shrink = 1.0 / np.sqrt(1.0 + np.pi / 8.0 * variance[:, 0])
+        p = expit(shrink * mean[:, 0])
+        gradient = np.einsum("sq,sqd->sd", count * shrink * (evidence.score - p), a) - z
+        curvature = count * shrink**2 * p * (1.0 - p)
+        precision = np.matmul(np.swapaxes(a * curvature[:, :, None], 1, 2), a) + np.eye(traits)
+        step = np.linalg.solve(precision, gradient[:, :, None])[:, :, 0]
+        length = np.linalg.norm(step, axis=1, keepdims=True)
+        z = z + step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))
+        if length.max(initial=0.0) < CONVERGED:
+            break
+    return z, np.linalg.inv(precision)
+
+
+def _gauss_hermite(count: int) -> list[tuple[float, float]]:
+    """Nodes and weights for the mean over a standard normal."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    return [(float(node), float(weight)) for node, weight in zip(nodes, weights / weights.sum(), strict=True)]
+
+
+def _single_answers(
+    items: Items,
+    score: Float[np.ndarray, " query"],
+    ability: Float[np.ndarray, "draw point trait"],
+    count: int,
+) -> Float[np.ndarray, "draw point"]:
+    """Log likelihood of single answers that are right or wrong: the common case, in single precision."""
+    mean, variance = items.logit_moments(ability.astype(np.float32))
+    sign = (1.0 - 2.0 * score).astype(np.float32)
+    mean *= sign
+    sd = np.sqrt(variance)
+    total = np.zeros_like(mean)
+    for node, weight in _gauss_hermite(count):
+        logit = mean + np.float32(node) * sd if count > 1 else mean
+        np.exp(np.minimum(logit, np.float32(60.0)), out=logit)
+        logit += 1.0
+        total += np.float32(weight) / logit
+    return np.log(total, out=total).sum(axis=2, dtype=np.float64)
+
+
+def _quadrature(
+    items: Items,
+    score: Float[np.ndarray, " query"],
+    trials: Float[np.ndarray, " query"],
+    ability: Float[np.ndarray, "draw point trait"],
+    count: int,
+) -> Float[np.ndarray, "draw point"]:
+    """Log likelihood of answers of any kind."""
+    graded = items.graded
+    mean, variance = items.logit_moments(ability)
+    sd = np.sqrt(variance)
+    k = trials[graded] * (items.score_precision[:, None, None] + 1.0) - 1.0
+    terms = []
+    for node, weight in _gauss_hermite(count):
+        logit = mean + node * sd
+        term = trials * (score * logit - np.logaddexp(0.0, logit))
+        if graded.any():
+            term[..., graded] = _graded(logit[..., graded], score[graded], k)
+        terms.append(term + np.log(weight))
+    return logsumexp(np.stack(terms), axis=0).sum(axis=2)
+
+
+def _graded(
+    logit: Float[np.ndarray, "draw point query"],
+    score: Float[np.ndarray, " query"],
+    k: Float[np.ndarray, "draw 1 query"],
+) -> Float[np.ndarray, "draw point query"]:
+    """Log BetaBinomial(100 score; 100, p k, (1 - p) k), as in the MIRT, up to the binomial coefficient."""
+    steps = np.round(GRADED_STEPS * score)
+    p = np.clip(expit(logit), 1e-4, 1.0 - 1e-4)
+    right, wrong = p * k, (1.0 - p) * k
+    return (
+        gammaln(steps + right)
+        - gammaln(right)
+        + gammaln(GRADED_STEPS - steps + wrong)
+        - gammaln(wrong)
+        + gammaln(k)
+        - gammaln(GRADED_STEPS + k)
+    )

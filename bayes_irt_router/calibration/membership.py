@@ -1,0 +1,227 @@
+"""Who is in a fitted model: an LLM comes in with its placement; others are retired, renamed or repriced without a refit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_irt_router.calibration.ability_prior import Population
+from bayes_irt_router.calibration.answers import Answer, merged
+from bayes_irt_router.calibration.placing import LARGEST_K_HAT, Placement
+from bayes_irt_router.calibration.pricing import renamed_cost, repriced, with_llm_cost, without_llm_cost
+from bayes_irt_router.data.cost import CostModel
+from bayes_irt_router.data.schema import PRICES
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.diagnostics import ConvergenceGate
+from bayes_irt_router.inference.posterior import Posterior
+
+FEWEST_EFFECTIVE = 100.0  # draws; with fewer, intervals are mostly chance
+
+
+def with_llm(
+    posterior: Posterior,
+    llm: str,
+    placement: Placement,
+    answers: Sequence[Answer] = (),
+    info: Mapping[str, Any] | None = None,
+    characters: Mapping[str, int] | None = None,
+) -> Posterior:
+    """The fitted model with one more LLM, or with a known one placed anew.
+
+    All parameter draws are taken in the order of ``placement.index``, so that they are equal-weight draws of the joint posterior where the
+    placement is joint, and unchanged where it is cut; the LLM's ability joins them. The cost model gets its prices and tokens. The
+    record lists the placement under ``calibrations``. The convergence gate gets a row with the effective number of draws, and a
+    complaint where they are fewer than 100 or the weights cannot be trusted (k-hat above 0.7).
+
+    Args:
+        posterior: the fitted model.
+        llm: name of the LLM.
+        placement: of the LLM, from this posterior.
+        answers: that it was placed by.
+        info: columns of the table ``llms``.
+        characters: length of the asked queries' texts, by query id, where known.
+    """
+    info = dict(info or {})
+    known = llm in posterior.llm
+    draws = posterior.draws
+    chains, each = draws.sizes["chain"], draws.sizes["draw"]
+
+    def resampled(group: xr.Dataset) -> xr.Dataset:
+        stacked = group.stack(taken=("chain", "draw"), create_index=False).isel(taken=placement.index)
+        return xr.Dataset(
+            {
+                name: (
+                    ("chain", "draw", *(d for d in values.dims if d not in ("chain", "draw"))),
+                    stacked[name]
+                    .transpose("taken", ...)
+                    .values.reshape(
+                        chains, each, *[n for d, n in values.sizes.items() if d not in ("chain", "draw")]
+                    ),
+                )
+                for name, values in group.data_vars.items()
+            },
+            coords=group.coords,
+            attrs=group.attrs,
+        )
+
+    taken = resampled(draws)
+    ability = taken["ability"].transpose("chain", "draw", "llm", "trait")
+    own = placement.ability.reshape(chains, each, 1, -1).astype(ability.dtype)
+    names = np.array(posterior.llm if known else [*posterior.llm, llm], dtype=object)
+    if known:
+        values = np.where((names == llm)[:, None], own, ability.values)
+    else:
+        values = np.concatenate([ability.values, own], axis=2)
+    others = taken.drop_vars("ability").drop_dims("llm", errors="ignore")
+    others = others.drop_vars([name for name, v in others.coords.items() if "llm" in v.dims])
+    groups = _groups(posterior)
+    groups["posterior"] = others.assign_coords(llm=names).assign(ability=(ability.dims, values))
+    groups["sample_stats"] = resampled(groups["sample_stats"])
+    groups["llms"] = _with_row(groups["llms"], llm, info, merged(answers))
+
+    cost = CostModel.from_dict(posterior.record["cost"])
+    cost = with_llm_cost(cost, llm, info, merged(answers), characters or {})
+    entry = {"llm": llm, "update": known, **placement.to_dict()}
+    record = {
+        **posterior.record,
+        "cost": cost.to_dict(),
+        "population": Population.of(posterior).to_dict(),
+        "calibrations": [*posterior.record.get("calibrations", []), entry],
+    }
+    gate = _judged(posterior.gate, llm, placement)
+    return replace(posterior, tree=xr.DataTree.from_dict(groups), record=record, gate=gate)
+
+
+def retired(posterior: Posterior, llms: Sequence[str]) -> Posterior:
+    """The fitted model without some LLMs; all else is as it was.
+
+    Raises:
+        InputError: the model does not know an LLM, or none would be left.
+    """
+    for llm in llms:
+        _require(posterior, llm)
+    kept = [i for i, name in enumerate(posterior.llm) if name not in llms]
+    if not kept:
+        raise InputError("No LLM would be left; keep at least one.")
+
+    def without(group: xr.Dataset) -> xr.Dataset:
+        return group.isel(llm=kept) if "llm" in group.dims else group
+
+    return _changed(posterior, without, lambda cost: without_llm_cost(cost, llms), {"retired": list(llms)})
+
+
+def renamed(posterior: Posterior, old: str, new: str) -> Posterior:
+    """The fitted model with another name for an LLM.
+
+    Raises:
+        InputError: the model does not know the old name, or has the new one already.
+    """
+    _require(posterior, old)
+    if new in posterior.llm or not new.strip():
+        raise InputError(f"The name {new!r} is taken or empty; choose another.")
+
+    def relabelled(group: xr.Dataset) -> xr.Dataset:
+        if "llm" not in group.dims:
+            return group
+        names = [new if str(name) == old else str(name) for name in group["llm"].values]
+        return group.assign_coords(llm=np.array(names, dtype=object))
+
+    return _changed(posterior, relabelled, lambda cost: renamed_cost(cost, old, new), {"renamed": [old, new]})
+
+
+def with_price(posterior: Posterior, llm: str, input_price: float, output_price: float) -> Posterior:
+    """The fitted model with other list prices of an LLM, in USD per million tokens.
+
+    Raises:
+        InputError: the model does not know the LLM, a price is no price, or the LLM's output tokens are unknown.
+    """
+    _require(posterior, llm)
+    prices = dict(zip(PRICES, (input_price, output_price), strict=True))
+
+    def priced(group: xr.Dataset) -> xr.Dataset:
+        if "mean_score" not in group or "llm" not in group.dims:
+            return group
+        at = np.array([str(name) == llm for name in group["llm"].values])
+        old = {
+            name: group[name].values if name in group.coords else np.full(len(at), np.nan) for name in PRICES
+        }
+        return group.assign_coords({name: ("llm", np.where(at, prices[name], old[name])) for name in PRICES})
+
+    change = {"repriced": [llm, input_price, output_price]}
+    return _changed(posterior, priced, lambda cost: repriced(cost, llm, input_price, output_price), change)
+
+
+def _changed(
+    posterior: Posterior,
+    group: Callable[[xr.Dataset], xr.Dataset],
+    cost: Callable[[CostModel], CostModel],
+    change: dict[str, Any],
+) -> Posterior:
+    record = {
+        **posterior.record,
+        "cost": cost(CostModel.from_dict(posterior.record["cost"])).to_dict(),
+        "population": Population.of(posterior).to_dict(),
+        "changes": [*posterior.record.get("changes", []), change],
+    }
+    groups = {name: group(values) for name, values in _groups(posterior).items()}
+    return replace(posterior, tree=xr.DataTree.from_dict(groups), record=record)
+
+
+def _groups(posterior: Posterior) -> dict[str, xr.Dataset]:
+    return {str(name): node.to_dataset() for name, node in posterior.tree.children.items()}
+
+
+def _require(posterior: Posterior, llm: str) -> None:
+    if llm not in posterior.llm:
+        raise InputError(
+            f"The model does not know the LLM {llm!r}; it knows {', '.join(sorted(posterior.llm))}."
+        )
+
+
+def _with_row(table: xr.Dataset, llm: str, info: Mapping[str, Any], answers: Sequence[Answer]) -> xr.Dataset:
+    """The LLMs' table with one more row, or another one; what is not told stays as it was, or is unknown."""
+    names = [str(name) for name in table["llm"].values]
+    at = names.index(llm) if llm in names else None
+    weight = sum(answer.trials for answer in answers)
+    score = sum(answer.score * answer.trials for answer in answers) / weight if weight else np.nan
+    own: dict[str, Any] = {"mean_score": score, "answers": len(answers), "llm": llm}
+
+    def column(name: str, values: np.ndarray) -> np.ndarray:
+        numeric = np.issubdtype(values.dtype, np.number)
+        value = own.get(name, info.get(name))
+        if value is None or value == "":
+            value = values[at] if at is not None else (np.nan if numeric else "")
+        if at is not None:
+            values = values.copy() if numeric else values.astype(object)
+            values[at] = value
+            return values
+        return np.append(values, float(value)) if numeric else np.append(values.astype(object), str(value))
+
+    coords = {
+        str(n): ("llm", column(str(n), v.values)) for n, v in table.coords.items() if v.dims == ("llm",)
+    }
+    for name in PRICES:
+        if name not in coords and info.get(name) is not None:
+            coords[name] = ("llm", column(name, np.full(len(names), np.nan)))
+    data = {str(n): ("llm", column(str(n), v.values)) for n, v in table.data_vars.items()}
+    return xr.Dataset(data, coords=coords, attrs=table.attrs)
+
+
+def _judged(gate: ConvergenceGate, llm: str, placement: Placement) -> ConvergenceGate:
+    row = {
+        "quantity": "calibrated LLM",
+        "name": llm,
+        "r_hat": np.nan,  # resampled draws belong to no chain
+        "ess_bulk": placement.effective_draws,
+        "ess_tail": placement.effective_draws,
+    }
+    complaints = list(gate.complaints)
+    if placement.effective_draws < FEWEST_EFFECTIVE:
+        complaints.append(f"calibrating {llm} left {placement.effective_draws:.0f} effective draws")
+    if placement.mode == "joint" and placement.k_hat > LARGEST_K_HAT:
+        complaints.append(f"the weights that placed {llm} have k-hat {placement.k_hat:.2f}")
+    table = pd.concat([gate.table, pd.DataFrame([row])], ignore_index=True)
+    return replace(gate, table=table, complaints=tuple(complaints))

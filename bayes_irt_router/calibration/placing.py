@@ -1,0 +1,160 @@
+"""Placing: the posterior of a new LLM's ability, given any number of answers, over the draws of a fitted model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import logsumexp
+
+from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior
+from bayes_irt_router.calibration.answers import Answer, merged
+from bayes_irt_router.calibration.importance import (
+    METROPOLIS_STEPS,
+    effective_number,
+    importance_points,
+    metropolis,
+    one_each,
+    smoothed_weights,
+    systematic_resample,
+    unwhitened,
+)
+from bayes_irt_router.calibration.items import ItemBank
+from bayes_irt_router.calibration.likelihood import Evidence
+
+MOST_JOINT = 100  # queries; beyond, what the answers say of the items no longer matters for the LLM
+LARGEST_K_HAT = 0.7
+FEWEST_POINTS = 8.0  # effective, in the median draw; below, Metropolis steps follow
+
+Mode = Literal["prior", "joint", "cut"]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where an LLM stands: equal-weight draws of (parameters of the model, ability of the LLM).
+
+    Attributes:
+        index: which parameter draw (chains joined) each draw goes with, ascending, shape (draw,).
+        ability: of the LLM, in the coordinates of that parameter draw, shape (draw, trait).
+        mode: ``joint``: the uncertainty of the items is integrated out. ``cut``: every parameter draw has the same weight, the answers
+            say nothing of the items. ``prior``: there are no answers.
+        method: how the draws were found.
+        answers: number of queries answered.
+        trials: number of answers, repeated ones counted.
+        k_hat: Pareto shape of the joint posterior's weights (PSIS); NaN where they were not computed.
+        effective_draws: effective number of the weighted parameter draws.
+        log_marginal: log marginal likelihood of the answers in each parameter draw, shape (parameter_draw,).
+        prior: what was believed before, in a sentence.
+    """
+
+    index: Int[np.ndarray, " draw"]
+    ability: Float[np.ndarray, "draw trait"]
+    mode: Mode
+    method: str
+    answers: int
+    trials: int
+    k_hat: float
+    effective_draws: float
+    log_marginal: Float[np.ndarray, " parameter_draw"]
+    prior: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the report and the record of the model; k-hat is None where there is none."""
+        return {
+            "mode": self.mode,
+            "method": self.method,
+            "prior": self.prior,
+            "answers": self.answers,
+            "trials": self.trials,
+            "k_hat": None if np.isnan(self.k_hat) else self.k_hat,
+            "effective_draws": self.effective_draws,
+            "distinct_draws": len(np.unique(self.index)),
+        }
+
+
+def place(
+    bank: ItemBank,
+    prior: AbilityPrior,
+    answers: Sequence[Answer],
+    rng: np.random.Generator,
+    *,
+    mode: Literal["auto", "joint", "cut"] = "auto",
+) -> Placement:
+    """The posterior of an LLM's ability, given answers.
+
+    In parameter draw s the ability's posterior is ``p(theta | y, s) ~ p(theta | s) prod_i p(y_i | theta, s)``, sampled by importance
+    from a Gaussian at its mode; its normaliser is the marginal likelihood ``m_s`` of the answers.
+
+    **Joint** posterior: each item's own uncertainty is integrated in ``p(y_i | theta, s)``, see :func:`shared_and_own`; what the items
+    share is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same
+    limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were. **Cut**
+    posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
+
+    Args:
+        bank: the queries.
+        prior: of the ability, in every draw.
+        answers: to queries of the bank, any number, in any order; repeated ones are trials.
+        rng: of the importance points and the resampling.
+        mode: ``auto`` follows the rules above; the others ask for one posterior.
+
+    Raises:
+        InputError: an answer's query is not in the bank.
+    """
+    answers = merged(answers)
+    positions = bank.positions([answer.query for answer in answers])
+    index = np.arange(bank.draws)
+    kind: Mode = "cut"
+
+    def placement(
+        index: Int[np.ndarray, " draw"],
+        ability: Float[np.ndarray, "draw trait"],
+        kind: Mode,
+        method: str,
+        log_marginal: Float[np.ndarray, " parameter_draw"],
+        k_hat: float,
+        effective: float,
+    ) -> Placement:
+        total = sum(answer.trials for answer in answers)
+        return Placement(
+            index,
+            ability,
+            kind,
+            method,
+            len(answers),
+            total,
+            k_hat,
+            effective,
+            log_marginal,
+            prior.description,
+        )
+
+    if not answers:
+        ability = unwhitened(prior, rng.standard_normal(prior.mean.shape)[:, None, :])[:, 0]
+        return placement(
+            index, ability, "prior", "draws of the prior", np.zeros(bank.draws), np.nan, float(bank.draws)
+        )
+
+    aligned = aligned_prior(prior, bank.rotations)
+    k_hat, effective = np.nan, float(bank.draws)
+    if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
+        evidence = Evidence.of(bank.integrated(positions), answers)
+        points, log_weight = importance_points(evidence, aligned, rng)
+        log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
+        log_weights, k_hat = smoothed_weights(log_marginal)
+        if mode == "joint" or k_hat <= LARGEST_K_HAT:
+            index, kind = systematic_resample(log_weights, rng), "joint"
+            effective = float(effective_number(log_weights[None, :])[0])
+    if kind == "cut":
+        evidence = Evidence.of(bank.as_drawn(positions), answers)
+        points, log_weight = importance_points(evidence, aligned, rng)
+        log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
+    z = points[index, one_each(log_weight[index], rng)]
+    method = "Laplace proposal and importance resampling in each draw"
+    if float(np.median(effective_number(log_weight))) < FEWEST_POINTS:
+        z = metropolis(evidence, aligned, index, z, rng)
+        method += f", then {METROPOLIS_STEPS} Metropolis steps"
+    own = AbilityPrior(prior.mean[index], prior.factor[index], prior.description)
+    # The whitened coordinates are those of the draw's own frame as well.
+    ability = unwhitened(own, z[:, None, :])[:, 0]
+    return placement(index, ability, kind, method, log_marginal, k_hat, effective)

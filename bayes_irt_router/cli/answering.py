@@ -1,0 +1,99 @@
+"""Who answers the questions of `birt calibrate`: a person at the terminal, or a program of the user's."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from bayes_irt_router.calibration.answers import Answer
+from bayes_irt_router.calibration.session import NoMoreAnswers
+from bayes_irt_router.errors import InputError
+
+SCHEMA_VERSION = 1
+TAIL = 300  # characters of a failed program's standard error that are shown
+
+Question = tuple[str, str, str]  # id, task, text
+Answerer = Callable[[Question], Answer | None]
+
+
+def ask_person(question: Question) -> Answer | None:
+    """Show a query on standard error, read its score from standard input.
+
+    A score is 1 (right), 0 (wrong) or a number between; s skips the query; q, or the end of the input, ends the questions.
+    """
+    query, task, text = question
+    typer.echo(f"\n{query}{f' ({task})' if task else ''}\n{text}", err=True)
+    while True:
+        typer.echo("score (1, 0, or between; s skips, q ends): ", err=True, nl=False)
+        line = sys.stdin.readline()
+        word = line.strip().lower()
+        if not line or word in ("q", "quit"):
+            raise NoMoreAnswers
+        if word in ("s", "skip"):
+            return None
+        try:
+            return Answer(query, float(word))
+        except (ValueError, InputError):
+            typer.echo(f"{word!r} is not a score from 0 to 1.", err=True)
+
+
+def command_answerer(command: str, llm: str) -> Answerer:
+    """Ask a program: it is started for every query, without a shell.
+
+    It reads ``{"schema_version", "llm", "query_id", "task", "text"}`` from standard input and writes one JSON object to standard output,
+    with ``score`` in [0, 1] and, if it likes, ``trials``, ``input_tokens``, ``output_tokens`` and ``cost_usd``.
+
+    Raises:
+        InputError: the command is empty; later, it cannot be started, fails, or does not answer so. What was answered before is kept.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(
+            f"--command {command!r} cannot be read ({error}); mend its quotation marks."
+        ) from None
+    if not words:
+        raise InputError("--command is empty; name a program and its arguments.")
+
+    def ask(question: Question) -> Answer | None:
+        query, task, text = question
+        asked = {"schema_version": SCHEMA_VERSION, "llm": llm, "query_id": query, "task": task, "text": text}
+        try:
+            done = subprocess.run(
+                words,
+                input=json.dumps(asked, ensure_ascii=False),
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+            )
+        except OSError as error:
+            raise InputError(f"{words[0]} cannot be started ({error.strerror}); check --command.") from None
+        if done.returncode != 0:
+            told = " ".join(done.stderr.split())[-TAIL:]
+            raise InputError(
+                f"The command failed on query {query} (exit code {done.returncode}: {told}); the answers so far are kept, "
+                "run the same line again to go on."
+            )
+        return _answer(done.stdout, query)
+
+    return ask
+
+
+def _answer(text: str, query: str) -> Answer:
+    try:
+        told: Any = json.loads(text)
+        numbers = {
+            name: float(told[name])
+            for name in ("input_tokens", "output_tokens", "cost_usd")
+            if told.get(name) is not None
+        }
+        return Answer(query, float(told["score"]), int(told.get("trials", 1)), **numbers)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"The command's answer to query {query} cannot be used ({error}); write one JSON object with a score from "
+            "0 to 1 to standard output. The answers so far are kept."
+        ) from None

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayes_irt_router.calibration.ability_prior import Population, new_llm_prior
+from bayes_irt_router.calibration.answers import Answer
+from bayes_irt_router.calibration.items import ItemBank
+from bayes_irt_router.calibration.membership import renamed, retired, with_llm, with_price
+from bayes_irt_router.calibration.placing import place
+from bayes_irt_router.data.cost import CostModel
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.storage import load, save
+from bayes_irt_router.routing.prediction import predict
+
+INFO = {"family": "fresh", "input_price_per_million": 2.0, "output_price_per_million": 6.0}
+
+
+@pytest.fixture(scope="module")
+def placement(fitted_bank):
+    given = [Answer(fitted_bank.query[i], float(i % 3 > 0)) for i in range(12)]
+    return place(fitted_bank, new_llm_prior(fitted_bank.posterior), given, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def answers(fitted_bank):
+    return [Answer(fitted_bank.query[i], float(i % 3 > 0), output_tokens=50.0 + i) for i in range(12)]
+
+
+@pytest.fixture(scope="module")
+def grown(small_fit, placement, answers):
+    return with_llm(small_fit, "fresh-1", placement, answers, INFO)
+
+
+def costs(posterior):
+    return CostModel.from_dict(posterior.record["cost"])
+
+
+def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, bank, tmp_path):
+    save(grown, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.llm == [*small_fit.llm, "fresh-1"]
+    prediction = predict(again, bank(8, seed=5), np.random.default_rng(0))
+    assert prediction["p_correct"].sizes["llm"] == 7
+    assert np.isfinite(prediction["p_correct"]).all()
+    entry = again.record["calibrations"][0]
+    assert (entry["llm"], entry["mode"], entry["answers"]) == ("fresh-1", "joint", 12)
+    assert "fresh-1" in again.gate.table["name"].tolist()
+    row = again.tree["llms"].to_dataset().sel(llm="fresh-1")
+    assert (row["family"].item(), row["answers"].item()) == ("fresh", 12)
+
+
+def test_draws_stay_together(grown, small_fit, placement):
+    """Every array of a draw comes from the same parameter draw, as the placement says."""
+    for name in ("difficulty", "discrimination", "difficulty_mean", "ability_frame"):
+        old = small_fit.draws[name].values
+        taken = old.reshape(-1, *old.shape[2:])[placement.index].reshape(old.shape)
+        np.testing.assert_array_equal(grown.draws[name].values, taken)
+    old = small_fit.draws["ability"].values.reshape(-1, 6, 2)[placement.index]
+    np.testing.assert_array_equal(grown.draws["ability"].values.reshape(-1, 7, 2)[:, :6], old)
+    new = grown.draws["ability"].values.reshape(-1, 7, 2)[:, 6]
+    np.testing.assert_allclose(new, placement.ability, rtol=1e-6)
+
+
+def test_a_cut_placement_changes_no_other_llm(small_fit, fitted_bank, answers):
+    cut = place(fitted_bank, new_llm_prior(small_fit), answers, np.random.default_rng(0), mode="cut")
+    grown = with_llm(small_fit, "fresh-1", cut, answers)
+    xr.testing.assert_equal(grown.draws["ability"].isel(llm=slice(6)), small_fit.draws["ability"])
+    xr.testing.assert_equal(
+        grown.draws.drop_vars(["ability", "llm"]), small_fit.draws.drop_vars(["ability", "llm"])
+    )
+
+
+def test_prices_and_tokens_of_the_new_llm_are_learned(grown, small_fit, answers):
+    old, new = costs(small_fit), costs(grown)
+    assert new.llm == (*old.llm, "fresh-1")
+    assert new.scale_usd == old.scale_usd
+    assert new.mean_output_tokens[-1] == pytest.approx(np.mean([a.output_tokens for a in answers]))
+    expected = (40 / new.characters_per_token[-1] * 2.0 + new.mean_output_tokens[-1] * 6.0) / 1e6
+    assert new.predict_cost(["x" * 40])[0, -1] == pytest.approx(expected)
+    np.testing.assert_array_equal(new.predict_cost(["x" * 40])[:, :-1], old.predict_cost(["x" * 40]))
+
+
+def test_a_known_llm_is_placed_anew_and_keeps_its_place(small_fit, placement, answers):
+    llm = small_fit.llm[2]
+    updated = with_llm(small_fit, llm, placement, answers)
+    assert updated.llm == small_fit.llm
+    assert updated.record["calibrations"][0]["update"] is True
+    values = updated.draws["ability"].values.reshape(-1, 6, 2)
+    np.testing.assert_allclose(values[:, 2], placement.ability, rtol=1e-6)
+    assert (
+        costs(updated).input_price_per_million.tolist() == costs(small_fit).input_price_per_million.tolist()
+    )
+    assert (
+        updated.tree["llms"].to_dataset()["family"].values.tolist()
+        == small_fit.tree["llms"].to_dataset()["family"].values.tolist()
+    )
+
+
+def test_the_next_llm_has_the_same_prior_whoever_has_come_or_gone(grown, small_fit):
+    before = new_llm_prior(small_fit)
+    changed = retired(renamed(grown, small_fit.llm[0], "other"), [small_fit.llm[1]])
+    assert Population.of(changed) == Population.of(small_fit)
+    after = new_llm_prior(changed)
+    index = grown.record["calibrations"][0]["distinct_draws"]
+    assert index <= small_fit.size
+    assert set(np.round(after.factor[:, 0, 0], 5)) <= set(np.round(before.factor[:, 0, 0], 5))
+
+
+def test_few_effective_draws_fail_the_gate(small_fit, placement):
+    from dataclasses import replace
+
+    weak = replace(placement, effective_draws=20.0)
+    assert any("20 effective draws" in c for c in with_llm(small_fit, "x", weak).gate.complaints)
+    strange = replace(placement, k_hat=0.9)
+    assert any("k-hat 0.90" in c for c in with_llm(small_fit, "x", strange).gate.complaints)
+
+
+def test_retiring_leaves_the_others_as_they_were(small_fit, tmp_path):
+    gone, kept = small_fit.llm[1], [name for name in small_fit.llm if name != small_fit.llm[1]]
+    smaller = retired(small_fit, [gone])
+    save(smaller, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.llm == kept
+    assert costs(again).llm == tuple(kept)
+    np.testing.assert_array_equal(again.draws["ability"], small_fit.draws["ability"].sel(llm=kept))
+    np.testing.assert_array_equal(
+        costs(again).predict_cost(["abc"]), costs(small_fit).predict_cost(["abc"])[:, [0, 2, 3, 4, 5]]
+    )
+    assert again.tree["llms"].to_dataset()["llm"].values.tolist() == kept
+    with pytest.raises(InputError, match="No LLM would be left"):
+        retired(small_fit, small_fit.llm)
+    with pytest.raises(InputError, match="does not know"):
+        retired(small_fit, ["nobody"])
+
+
+def test_renaming_changes_the_name_everywhere_and_nothing_else(small_fit):
+    old = small_fit.llm[3]
+    other = renamed(small_fit, old, "another")
+    assert (
+        other.llm[3]
+        == costs(other).llm[3]
+        == str(other.tree["llms"].to_dataset()["llm"].values[3])
+        == "another"
+    )
+    np.testing.assert_array_equal(other.draws["ability"], small_fit.draws["ability"])
+    assert renamed(other, "another", old).llm == small_fit.llm
+    for wrong in (small_fit.llm[0], " "):
+        with pytest.raises(InputError, match="taken or empty"):
+            renamed(small_fit, old, wrong)
+
+
+def test_a_new_price_changes_cost_and_table_alone(small_fit):
+    llm = small_fit.llm[3]
+    dearer = with_price(small_fit, llm, 100.0, 200.0)
+    old, new = costs(small_fit).predict_cost(["abc"])[0], costs(dearer).predict_cost(["abc"])[0]
+    assert new[3] > old[3]
+    np.testing.assert_array_equal(np.delete(new, 3), np.delete(old, 3))
+    assert dearer.tree["llms"].to_dataset()["output_price_per_million"].values[3] == 200.0
+    xr.testing.assert_equal(dearer.draws, small_fit.draws)
+    with pytest.raises(InputError, match="input price"):
+        with_price(small_fit, llm, -1.0, 2.0)
+    assert ItemBank.of(dearer).query == ItemBank.of(small_fit).query

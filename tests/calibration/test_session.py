@@ -1,0 +1,188 @@
+import json
+
+import numpy as np
+import pytest
+
+from bayes_irt_router.calibration.ability_prior import new_llm_prior
+from bayes_irt_router.calibration.answers import Answer, merged
+from bayes_irt_router.calibration.journal import Journal
+from bayes_irt_router.calibration.selection import Choosable, task_shares
+from bayes_irt_router.calibration.session import NoMoreAnswers, Setup, Stopping, question_costs, run
+from bayes_irt_router.calibration.summary import calibration_report
+from bayes_irt_router.calibration.targets import Target
+from bayes_irt_router.errors import InputError
+
+
+class Killed(BaseException):
+    """What a kill is to the code."""
+
+
+@pytest.fixture(scope="module")
+def setup(fitted_bank):
+    open_ = np.ones(len(fitted_bank.query), dtype=bool)
+    choosable = Choosable(open_, np.full(len(open_), 0.01), task_shares(fitted_bank, open_))
+    return Setup(fitted_bank, new_llm_prior(fitted_bank.posterior), Target(), choosable, priced=True)
+
+
+def journal(path, llm="new", data="abc"):
+    return Journal.open(path / "answers.jsonl", llm, data)
+
+
+def answerer(setup, killed_after=None):
+    """Right on every other query; killed in the middle of a question if so wanted."""
+    asked = []
+
+    def ask(position):
+        asked.append(setup.bank.query[position])
+        if killed_after is not None and len(asked) > killed_after:
+            raise Killed
+        return Answer(asked[-1], float(position % 2))
+
+    return ask
+
+
+def quiet(state):
+    pass
+
+
+def test_a_killed_run_goes_on_where_it_was_and_asks_what_it_would_have_asked(setup, tmp_path):
+    whole, ended = run(setup, Stopping(questions=6), answerer(setup), journal(tmp_path / "whole"), quiet)
+    assert "6 queries" in ended
+    with pytest.raises(Killed):
+        run(
+            setup, Stopping(questions=6), answerer(setup, killed_after=3), journal(tmp_path / "killed"), quiet
+        )
+    path = tmp_path / "killed" / "answers.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"query": "half of a li')  # killed while writing
+    again = journal(tmp_path / "killed")
+    assert len(again.answers) == 3
+    resumed, _ = run(setup, Stopping(questions=6), answerer(setup), again, quiet)
+    assert resumed.answers == whole.answers
+    np.testing.assert_array_equal(resumed.placement.ability, whole.placement.ability)
+    assert journal(tmp_path / "killed").answers == list(whole.answers)
+
+
+def test_an_answer_is_on_the_disk_before_the_next_question(setup, tmp_path):
+    path, lines = tmp_path / "answers.jsonl", []
+
+    def ask(position):
+        lines.append(len(path.read_text().splitlines()))
+        return Answer(setup.bank.query[position], 1.0)
+
+    run(setup, Stopping(questions=4), ask, journal(tmp_path), quiet)
+    assert lines == [1, 2, 3, 4]  # the header, and an answer more each time
+
+
+def test_skipped_queries_are_not_asked_again(setup, tmp_path):
+    asked = []
+
+    def ask(position):
+        asked.append(position)
+        return None if len(asked) % 2 else Answer(setup.bank.query[position], 1.0)
+
+    run(setup, Stopping(questions=3), ask, journal(tmp_path), quiet)
+    assert len(set(asked)) == len(asked) == 6
+    again = journal(tmp_path)
+    assert len(again.skipped) == 3
+    state, ended = run(setup, Stopping(questions=3), ask, again, quiet)
+    assert (len(asked), len(state.answers)) == (6, 3)
+    assert "3 queries" in ended
+
+
+@pytest.mark.parametrize(
+    ("stopping", "expected"),
+    [
+        (Stopping(usd=0.035), "would cost more"),
+        (Stopping(usd=0.03), "would cost more|spent"),
+        (Stopping(target_sd=1.0), "SD is"),
+        (Stopping(questions=0), "0 queries"),
+    ],
+)
+def test_the_first_limit_ends_it(setup, tmp_path, stopping, expected):
+    import re
+
+    state, ended = run(setup, stopping, answerer(setup), journal(tmp_path), quiet)
+    assert re.search(expected, ended)
+    assert state.spent <= (stopping.usd or 0.0) + 1e-12
+
+
+def test_it_ends_when_all_is_asked_or_nobody_answers(setup, tmp_path):
+    from dataclasses import replace
+
+    few = replace(setup, choosable=replace(setup.choosable, open=np.arange(len(setup.bank.query)) < 3))
+    state, ended = run(few, Stopping(), answerer(setup), journal(tmp_path / "a"), quiet)
+    assert (len(state.answers), ended) == (3, "every query has been asked")
+
+    def nobody(position):
+        raise NoMoreAnswers
+
+    assert run(setup, Stopping(), nobody, journal(tmp_path / "b"), quiet)[1] == "there were no more answers"
+
+
+def test_the_interval_shrinks_and_the_report_tells_before_and_after(setup, tmp_path):
+    sds = []
+    state, ended = run(
+        setup,
+        Stopping(questions=8),
+        answerer(setup),
+        journal(tmp_path),
+        lambda now: sds.append(now.target.sd),
+    )
+    assert sds[-1] < sds[0]
+    report = calibration_report(setup, state, "new", ended, 0.8, given=False)
+    told = json.loads(json.dumps(report.to_dict()))
+    assert told["accuracy"]["overall"]["sd"] < told["accuracy_before"]["overall"]["sd"]
+    assert set(told["accuracy"]["tasks"]) == set(setup.bank.task)
+    assert told["spent"] == {"usd": pytest.approx(0.08), "answers": 8}
+    assert sum(told["asked"].values()) == 8
+    assert len(report.table()) == len(set(setup.bank.task)) + 1
+
+
+def test_limits_are_checked(setup):
+    with pytest.raises(InputError, match="usd"):
+        Stopping(usd=-1.0)
+
+
+def test_a_journal_of_another_llm_or_model_is_refused_and_left_alone(tmp_path):
+    journal(tmp_path).add(Answer("q", 1.0))
+    before = (tmp_path / "answers.jsonl").read_bytes()
+    for other in ({"llm": "other"}, {"data": "xyz"}):
+        with pytest.raises(InputError, match="another LLM or model"):
+            journal(tmp_path, **other)
+    assert (tmp_path / "answers.jsonl").read_bytes() == before
+
+
+def test_damaged_lines_are_named(tmp_path):
+    journal(tmp_path).add(Answer("q", 1.0))
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write('{"query": "r", "score": 7}\nnonsense\n')
+    with pytest.raises(InputError) as caught:
+        journal(tmp_path)
+    assert ["line 3" in caught.value.problems[0], "line 4" in caught.value.problems[1]] == [True, True]
+
+
+def test_answers_are_checked_and_merged():
+    for wrong in (
+        {"score": 1.5},
+        {"score": 1.0, "trials": 0},
+        {"score": 1.0, "cost_usd": -1.0},
+        {"score": np.nan},
+    ):
+        with pytest.raises(InputError):
+            Answer("q", **wrong)
+    pair = [
+        Answer("b", 1.0, output_tokens=10.0),
+        Answer("a", 0.0),
+        Answer("b", 0.5, trials=3, output_tokens=30.0),
+    ]
+    assert merged(pair) == [Answer("a", 0.0), Answer("b", 0.625, 4, None, 25.0)]
+
+
+def test_costs_are_usd_only_if_all_are_known():
+    usd, priced = question_costs(np.array([1.0, 0.0, 2.0]))
+    assert priced
+    assert (usd > 0).all()
+    for unknown in (np.array([1.0, np.nan]), np.zeros(2)):
+        ones, priced = question_costs(unknown)
+        assert not priced
+        assert ones.tolist() == [1.0, 1.0]

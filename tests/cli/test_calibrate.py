@@ -1,0 +1,175 @@
+"""`birt calibrate` as a person meets it."""
+
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bayes_irt_router.cli import app
+from bayes_irt_router.cli.calibrate import REPORT, journal_path
+from bayes_irt_router.inference.storage import load, save
+
+ASK = """
+import json, sys
+asked = json.load(sys.stdin)
+assert set(asked) == {"schema_version", "llm", "query_id", "task", "text"}
+if len(sys.argv) > 1 and len(open(sys.argv[1]).read()) >= 3:
+    sys.exit("no more credit")
+if len(sys.argv) > 1:
+    open(sys.argv[1], "a").write("x")
+json.dump({"score": len(asked["text"]) % 2, "output_tokens": 20}, sys.stdout)
+"""
+
+
+def birt(*arguments: object, stdin: str | None = None) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def errors(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    return "\n".join(line for line in result.stderr.splitlines() if line.startswith("error: "))
+
+
+@pytest.fixture(scope="module")
+def model(small_fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    save(replace(small_fit, gate=replace(small_fit.gate, complaints=())), folder)
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> str:
+    (tmp_path / "ask.py").write_text(ASK, encoding="utf-8")
+    return shlex.join([sys.executable, str(tmp_path / "ask.py")])
+
+
+def calibrate(model: Path, *arguments: object, stdin: str | None = None) -> Result:
+    return birt("calibrate", "--model", model, "--llm", "fresh", *arguments, stdin=stdin)
+
+
+def test_answers_from_a_file_make_a_model_with_one_more_llm(model: Path, small_fit, tmp_path: Path):
+    names = [str(name) for name in small_fit.draws["query"].values[:10]]
+    rows = [
+        {"query_id": n, "llm": llm, "score": i % 2} for i, n in enumerate(names) for llm in ("fresh", "other")
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "answers.csv", index=False)
+    info = {"family": "f", "input_price_per_million": 1, "output_price_per_million": 2}
+    (tmp_path / "info.json").write_text(json.dumps(info), encoding="utf-8")
+    output = tmp_path / "out"
+    given = ["--answers", tmp_path / "answers.csv", "--llm-info", tmp_path / "info.json", "--output", output]
+    result = calibrate(model, *given, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["schema_version"], told["placement"]["answers"], told["placement"]["mode"]) == (
+        1,
+        10,
+        "joint",
+    )
+    assert json.loads((output / REPORT).read_text(encoding="utf-8")) == told
+    again = load(output)
+    assert again.llm == [*small_fit.llm, "fresh"]
+    assert birt("info", "--model", output).exit_code == 0
+    updated = calibrate(output, *given[:-1], tmp_path / "updated", "--json")
+    assert "the posterior of fresh" in json.loads(updated.stdout)["placement"]["prior"]
+    assert load(tmp_path / "updated").llm == again.llm
+
+
+def test_a_program_is_asked_and_a_failed_run_goes_on(model: Path, command: str, tmp_path: Path):
+    output, credit = tmp_path / "out", tmp_path / "credit.txt"
+    credit.write_text("", encoding="utf-8")
+    stops = ["--command", f"{command} {shlex.quote(str(credit))}", "--output", output, "--budget", 5]
+    assert "no more credit" in errors(calibrate(model, *stops))
+    journal = journal_path(output)
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == 1 + 3
+    assert not output.exists()
+    credit.write_text("", encoding="utf-8")
+    result = calibrate(model, *stops)
+    assert result.exit_code == 0, result.output
+    assert "3 answers are in" in result.stderr
+    assert "interval" in result.stderr
+    whole = calibrate(model, "--command", command, "--output", tmp_path / "whole", "--budget", 5)
+    assert whole.exit_code == 0
+    assert journal.read_text("utf-8") == journal_path(tmp_path / "whole").read_text("utf-8")
+    assert (output / REPORT).read_text("utf-8") == (tmp_path / "whole" / REPORT).read_text("utf-8")
+
+
+def test_a_person_is_asked(model: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    result = calibrate(model, "--interactive", "--output", output, stdin="1\nmaybe\n0.5\ns\nq\n")
+    assert result.exit_code == 0, result.output
+    assert "'maybe' is not a score" in result.stderr
+    lines = [json.loads(line) for line in journal_path(output).read_text("utf-8").splitlines()]
+    assert [line.get("score") for line in lines[1:]] == [1.0, 0.5, None]
+    assert "there were no more answers" in " ".join(result.stdout.split())
+
+
+def test_a_plan_asks_nothing_and_says_what_to_expect(model: Path, tmp_path: Path):
+    result = calibrate(model, "--plan", "10", "--json")
+    told = json.loads(result.stdout)
+    assert len({query["query_id"] for query in told["queries"]}) == 10
+    assert [row["answers"] for row in told["expected"]] == [0, 10]
+    assert told["expected"][1]["sd"] < told["expected"][0]["sd"]
+    assert "expected 89% interval" in calibrate(model, "--plan", "2").stdout
+
+
+def test_texts_and_new_queries_come_from_a_file(small_fit, bank, tmp_path: Path):
+    bare = tmp_path / "bare"
+    record = {**small_fit.record, "encoder": {"name": "none", "revision": "none"}}
+    save(replace(small_fit, texts=None, record=record), bare)
+    stops = ["--interactive", "--output", tmp_path / "out", "--budget", 1]
+    assert "--queries FILE" in errors(calibrate(bare, *stops))
+    texts = pd.DataFrame(
+        {"query_id": small_fit.draws["query"].values[:4].astype(str), "text": small_fit.texts[:4]}
+    )
+    texts.to_csv(tmp_path / "queries.csv", index=False)
+    result = calibrate(bare, *stops, "--queries", tmp_path / "queries.csv", stdin="1\n")
+    assert result.exit_code == 0, result.output
+    texts.assign(text="another text").to_csv(tmp_path / "wrong.csv", index=False)
+    assert "another text" in errors(calibrate(bare, *stops, "--queries", tmp_path / "wrong.csv"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--output", "o"], "where answers come from"),
+        (["--interactive"], "--output DIR"),
+        (["--interactive", "--command", "x", "--output", "o"], "choose one of them"),
+        (["--plan", "3", "--interactive"], "asks nothing"),
+        (["--interactive", "--output", "o", "--target", "fame"], "no target"),
+        (["--interactive", "--output", "o", "--selector", "best"], "no selector"),
+        (["--interactive", "--output", "o", "--level", "2"], "level is"),
+        (["--interactive", "--output", "o", "--widening", "1"], "--predecessor"),
+        (["--interactive", "--output", "o", "--predecessor", "nobody"], "does not know"),
+        (["--interactive", "--output", "o", "--budget-usd", "1"], "--budget-usd needs"),
+        (["--interactive", "--output", "o", "--target", "regret"], "prices"),
+        (["--interactive", "--output", "o", "--target-sd", "-1"], "target_sd"),
+        (["--command", "'", "--output", "o"], "quotation marks"),
+        (["--command", "no-such-program-here", "--output", "o"], "cannot be started"),
+        (["--command", f"{shlex.quote(sys.executable)} -c 'print(3)'", "--output", "o"], "cannot be used"),
+        (["--answers", "missing.csv", "--output", "o"], "missing.csv does not exist"),
+        (["--answers", "bad.csv", "--output", "o"], "outside [0, 1]"),
+        (["--answers", "unknown.csv", "--output", "o"], "does not know the queries"),
+        (["--answers", "other.csv", "--output", "o"], "no answer of 'fresh'"),
+        (["--plan", "2", "--llm-info", "list.json"], "not a JSON object"),
+        (["--plan", "2", "--llm-info", "price.json"], "is negative"),
+    ],
+)
+def test_what_is_wrong_is_said_and_no_model_is_written(
+    model: Path, arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.csv").write_text("query_id,score\nsim-00000,3\n", encoding="utf-8")
+    Path("unknown.csv").write_text("query_id,score\nnowhere,1\n", encoding="utf-8")
+    Path("other.csv").write_text("query_id,score,llm\nsim-00000,1,x\n", encoding="utf-8")
+    Path("list.json").write_text("[]", encoding="utf-8")
+    Path("price.json").write_text('{"input_price_per_million": -1}', encoding="utf-8")
+    assert expected in errors(calibrate(model, *arguments, stdin=""))
+    assert not Path("o").exists()
