@@ -11,6 +11,7 @@ from bayes_irt_router.cli.border import Border, examples
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.evaluate import evaluate
 from bayes_irt_router.cli.fit import fit
+from bayes_irt_router.cli.frontier import frontier
 from bayes_irt_router.cli.info import info
 from bayes_irt_router.cli.route import route
 from bayes_irt_router.cli.simulate import simulate
@@ -71,6 +72,8 @@ app.command(
     epilog=examples(
         'birt route "What is 17 * 23?" "Who wrote Faust?" --model MODEL --alpha 0.5',
         "birt route --input prompts.jsonl --model MODEL --json",
+        "birt route --input prompts.parquet --model MODEL --output routes.parquet",
+        'birt route "Prove it." --model MODEL --policy chance_constrained --option target=0.9 --explain',
         "cat prompts.txt | birt route --input - --model MODEL --output routes.json",
     ),
 )(route)
@@ -78,6 +81,10 @@ app.command(
     help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
     epilog=examples("birt evaluate --model MODEL --data DIR --split test"),
 )(evaluate)
+app.command(
+    help="Accuracy against cost over policies and alpha, with credible bands: JSON and a picture.",
+    epilog=examples("birt frontier --model MODEL --data DIR --split test --output frontier.png"),
+)(frontier)
 app.command(
     help="Tell what a model is: data, LLMs, priors, convergence, costs, versions.",
     epilog=examples("birt info --model MODEL"),

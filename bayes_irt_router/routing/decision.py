@@ -81,6 +81,25 @@ class Decision:
             **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
 
+    def to_row(self) -> dict[str, Any]:
+        """The choice alone, without nesting, for a table; what belongs to the chosen LLM is None where there is none."""
+        chosen = self.candidates[0] if self.llm is not None else None
+        p = None if chosen is None else chosen.p_correct
+        return {
+            "index": self.index,
+            "llm": self.llm,
+            "reason": self.reason,
+            "p_correct": None if p is None else p.mean,
+            "p_correct_lower": None if p is None else p.lower,
+            "p_correct_upper": None if p is None else p.upper,
+            "level": None if p is None else p.level,
+            "cost_usd": None if chosen is None else chosen.cost_usd,
+            "utility": None if chosen is None else chosen.utility,
+            "p_best": None if chosen is None else chosen.p_best,
+            "familiarity": self.familiarity,
+            "explanation": None if self.explanation is None else " ".join(self.explanation.sentences),
+        }
+
 
 def decide(
     problem: DecisionProblem,

@@ -52,6 +52,21 @@ class Request:
     explain: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """A decision problem, and what is known of its queries beside it.
+
+    Attributes:
+        problem: beliefs, limits, weights.
+        familiarity: shape (query,).
+        cost_usd_replicated: draws of one answer's cost, shape (cost_draw, query, llm).
+    """
+
+    problem: DecisionProblem
+    familiarity: np.ndarray
+    cost_usd_replicated: np.ndarray
+
+
 @dataclass(frozen=True)
 class Router:
     """A fitted model, ready to route prompts.
@@ -213,8 +228,8 @@ class Router:
                 yield decision.shifted(start)
             start += len(batch)
 
-    def problem(self, queries: xr.Dataset, request: Request) -> tuple[DecisionProblem, np.ndarray]:
-        """What there is to decide for featurized queries, and their familiarity."""
+    def pose(self, queries: xr.Dataset, request: Request) -> Posed:
+        """What there is to decide for featurized queries."""
         posterior, cost = self.posterior, self.cost
         prediction = predict(posterior, queries, np.random.default_rng(request.seed))
         usd = predict_cost(posterior, queries, np.random.default_rng([request.seed, 1]), posterior.size)
@@ -234,18 +249,22 @@ class Router:
             request.alpha,
             cost.scale_usd,
         )
-        return problem, prediction["familiarity"].values
+        return Posed(problem, prediction["familiarity"].values, usd["cost_usd_replicated"].values)
 
     def _decide(self, prompts: Sequence[str], request: Request) -> list[Decision]:
         queries = self._queries(prompts)
-        problem, familiarity = self.problem(queries, request)
+        posed = self.pose(queries, request)
         decisions = decide(
-            problem, request.policy, level=request.level, limits=request.limits, familiarity=familiarity
+            posed.problem,
+            request.policy,
+            level=request.level,
+            limits=request.limits,
+            familiarity=posed.familiarity,
         )
         if not request.explain:
             return decisions
         orders = [[] if d.llm is None else [c.llm for c in d.candidates] for d in decisions]
-        told = explain(self.posterior, queries, problem, orders, [d.reason for d in decisions])
+        told = explain(self.posterior, queries, posed.problem, orders, [d.reason for d in decisions])
         return [replace(d, explanation=one) for d, one in zip(decisions, told, strict=True)]
 
 
