@@ -101,14 +101,13 @@ class Frontier:
         return pd.DataFrame(
             [
                 {
-                    "policy": point.policy,
-                    "options": ", ".join(f"{key}={value}" for key, value in point.options.items()),
+                    "policy": " ".join([point.policy, *(f"{k}={v}" for k, v in point.options.items())]),
                     "alpha": point.alpha,
                     "answered %": 100 * point.answered,
-                    "predicted accuracy %": 100 * point.accuracy.mean,
-                    "observed accuracy %": 100 * point.observed_accuracy,
-                    "predicted cost USD": point.cost_usd.mean,
-                    "observed cost USD": point.observed_cost_usd,
+                    "predicted %": 100 * point.accuracy.mean,
+                    "observed %": 100 * point.observed_accuracy,
+                    "predicted USD": point.cost_usd.mean,
+                    "observed USD": point.observed_cost_usd,
                 }
                 for point in self.points
                 if point.policy != SINGLE

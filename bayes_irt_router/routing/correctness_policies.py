@@ -80,7 +80,9 @@ def _cheapest(
 ) -> Choice:
     """The lowest expected cost among the qualified; of equal costs the higher expected correctness."""
     problem.require_known(problem.mean_cost, "cost")
-    first, ranking = ranked(problem, qualified, problem.mean_cost, -problem.mean_p)
+    # Those that do not qualify follow by how near they come.
+    order = np.where(qualified, problem.mean_cost, -reached)
+    first, ranking = ranked(problem, qualified, order, -problem.mean_p)
     clauses = []
     for query, j in enumerate(first.tolist()):
         if j >= 0 or not problem.allowed[query].any():

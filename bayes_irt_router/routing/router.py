@@ -192,7 +192,7 @@ class Router:
             problems += error.problems
         if not 0 < request.level < 1:
             problems.append(
-                f"level is {request.level:g}, but it must be between 0 and 1, for instance 0.89."
+                f"level is {request.level}, but it must be between 0 and 1, for instance 0.89."
             )
         wrong = request.limits.problems(llms)
         problems += wrong
