@@ -24,7 +24,13 @@ import xarray as xr
 from bayes_irt_router.data.canonical import read_dataset, select_split
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.evaluation.frontier import best_on_fitted
-from bayes_irt_router.evaluation.policy_outcomes import Answered, Outcomes, Setting, answered_queries, outcomes
+from bayes_irt_router.evaluation.policy_outcomes import (
+    Answered,
+    Outcomes,
+    Setting,
+    answered_queries,
+    outcomes,
+)
 from bayes_irt_router.evaluation.static_mixture import cheapest_mixture_cost
 from bayes_irt_router.inference.fitting import text_hashes
 from bayes_irt_router.report.json_text import json_text, plain
@@ -233,7 +239,9 @@ def report(folds: Sequence[Fold], seed: int) -> dict[str, Any]:
         )
         deciles[name] = by_decile(score[some], promised[some])
         if isinstance(setting.policy, MinSuccess | ChanceConstrained):
-            mixture.append({"setting": name, "answered": float(some.mean()), **against_mixture(folds, weights, k)})
+            mixture.append(
+                {"setting": name, "answered": float(some.mean()), **against_mixture(folds, weights, k)}
+            )
         if isinstance(setting.policy, ProbabilityOfImprovement):
             improvement.append({"setting": name, **against_incumbent(folds, weights, k, setting.alpha)})
     return {
@@ -268,7 +276,11 @@ def interval(name: str, value: float, drawn: np.ndarray) -> dict[str, float]:
 def by_decile(score: np.ndarray, promised: np.ndarray) -> list[dict[str, float]]:
     order = np.array_split(np.argsort(promised, kind="stable"), 10)
     return [
-        {"promised": float(promised[part].mean()), "accuracy": float(score[part].mean()), "queries": len(part)}
+        {
+            "promised": float(promised[part].mean()),
+            "accuracy": float(score[part].mean()),
+            "queries": len(part),
+        }
         for part in order
         if len(part)
     ]
@@ -319,16 +331,14 @@ def against_incumbent(
 
     sizes = np.array([len(fold.answered.score) for fold in folds], dtype=np.float64)
     value = np.average(
-        [difference(np.ones((1, int(n))), fold)[0] for n, fold in zip(sizes, folds, strict=True)], weights=sizes
+        [difference(np.ones((1, int(n))), fold)[0] for n, fold in zip(sizes, folds, strict=True)],
+        weights=sizes,
     )
     drawn = np.average(
         [difference(weight, fold) for weight, fold in zip(weights, folds, strict=True)], axis=0, weights=sizes
     )
     moved = np.mean(
-        [
-            (fold.found[k].choice != fold.answered.llm.index(fold.incumbent)).mean()
-            for fold in folds
-        ]
+        [(fold.found[k].choice != fold.answered.llm.index(fold.incumbent)).mean() for fold in folds]
     )
     return {"moved": float(moved), **interval("reward_gain", float(value), drawn)}
 

@@ -388,7 +388,18 @@ def test_route_says_what_is_wrong(
 
 def test_route_tells_what_is_wrong_with_policy_limits_and_alpha_together(model: Path, bench: Path):
     first = names(bench)[0]
-    options = ["--policy", "min_success", "--option", "target=x", "--allow", first, "--deny", first, "--alpha", "2"]
+    options = [
+        "--policy",
+        "min_success",
+        "--option",
+        "target=x",
+        "--allow",
+        first,
+        "--deny",
+        first,
+        "--alpha",
+        "2",
+    ]
     problems = errors(birt("route", "Why?", "--model", model, *options))
     assert len(problems) == 3
     for words in ("'x'", "both allowed and denied", "alpha is 2"):
@@ -432,7 +443,9 @@ def test_a_table_of_prompts_becomes_a_table_of_decisions(model: Path, tmp_path: 
     rows = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
     assert rows["index"].tolist() == list(range(70))
     assert rows["llm"].tolist() == [decision["llm"] for decision in whole]
-    assert rows["p_correct"].tolist() == [decision["candidates"][0]["p_correct"]["mean"] for decision in whole]
+    assert rows["p_correct"].tolist() == [
+        decision["candidates"][0]["p_correct"]["mean"] for decision in whole
+    ]
 
 
 def test_frontier_writes_json_and_a_picture(model: Path, bench: Path, tmp_path: Path):

@@ -84,7 +84,10 @@ def route(
     max_cost: Annotated[
         float | None,
         typer.Option(
-            "--max-cost", metavar="USD", help="Most that an answer may be expected to cost.", rich_help_panel=LIMITS
+            "--max-cost",
+            metavar="USD",
+            help="Most that an answer may be expected to cost.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     require: Annotated[
@@ -116,7 +119,9 @@ def route(
     ] = None,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Say what each prompt leans on, what it resembles, and how sure it is."),
+        typer.Option(
+            "--explain", help="Say what each prompt leans on, what it resembles, and how sure it is."
+        ),
     ] = False,
     level: Level = 0.89,
     seed: Seed = 0,

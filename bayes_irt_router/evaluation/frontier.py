@@ -152,9 +152,7 @@ def frontier(
         _point(one.policy.name, policy_options(one.policy), one.alpha, result, answered, level)
         for one, result in zip(settings, found, strict=True)
     ]
-    return Frontier(
-        (*points, *_singles(answered)), level, answered.llm, len(answered.score), answered.notes
-    )
+    return Frontier((*points, *_singles(answered)), level, answered.llm, len(answered.score), answered.notes)
 
 
 def default_settings(incumbent: str) -> list[Setting]:

@@ -85,7 +85,9 @@ def answered_queries(
         raise InputError("Fewer than two LLMs answered every query at a known cost; choose other queries.")
     names = tuple(str(name) for name in data["llm"].values[candidate])
     if len(names) < data.sizes["llm"]:
-        notes.append(f"{len(names)} of {data.sizes['llm']} LLMs answered every query; the others are left out.")
+        notes.append(
+            f"{len(names)} of {data.sizes['llm']} LLMs answered every query; the others are left out."
+        )
     data = select_llms(data, names)
     return Answered(
         router.featurize(data, progress), names, data["score"].values, cost[:, candidate], tuple(notes)
@@ -162,9 +164,7 @@ def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> Outcomes:
     return Outcomes(choice, promised, expected, right, cost)
 
 
-def observed(
-    one: Outcomes, cells: Float[np.ndarray, "query llm"]
-) -> Float[np.ndarray, " answered"]:
+def observed(one: Outcomes, cells: Float[np.ndarray, "query llm"]) -> Float[np.ndarray, " answered"]:
     """The chosen answers' cells, for the queries that were answered."""
     row = np.flatnonzero(one.answered)
     return cells[row, one.choice[row]]

@@ -15,7 +15,10 @@ NOVELTY_FACTORS = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])  # a discrete u
 # Priors of the variances: inverse gamma with shape 1, which a handful of values outweighs, and these scales.
 RESIDUAL, INTERCEPT, LLM_WEIGHT, WEIGHT = 0.05, 0.05, 1e-3, 1e-3
 MEAN_VARIANCE = 100.0
-SPREAD_EVERY, SPREAD_RIDGE = 40, 100.0  # sweeps between two estimates of the queries' spread; prior precision of its weights
+SPREAD_EVERY, SPREAD_RIDGE = (
+    40,
+    100.0,
+)  # sweeps between two estimates of the queries' spread; prior precision of its weights
 # sigma_j^2 ~ InvGamma(3, b), b ~ Gamma(1, 4): LLMs with few counts borrow the others' noise.
 NOISE_SHAPE, NOISE_RATE = 3.0, 4.0
 
@@ -51,7 +54,8 @@ def sample_answer_lengths(
     given ``f``, ``w`` and ``mu`` given ``f``, the variances (inverse gamma), ``b`` (gamma), the novelty factor (a grid). ``f``
     instead of ``u`` is the centred parametrisation, which mixes well because each query has an answer from most LLMs. What the
     data cannot tell, a shift shared by all LLMs' slopes against ``u`` or ``w``, is drawn at once along that direction. LLMs without counts
-    are drawn from the population of LLMs. The log spread of queries is not drawn but estimated, during warm-up. The mean over trials counts as one answer.
+    are drawn from the population of LLMs. The log spread of queries is not drawn but estimated, during warm-up. The mean over
+    trials counts as one answer.
 
     Args:
         data: with ``features``, ``novelty``, ``feature_group`` and ``output_tokens`` or ``cost_usd`` (query, llm).
@@ -62,8 +66,8 @@ def sample_answer_lengths(
 
     Returns:
         ``intercept``, ``noise_sd`` (draw, llm), ``llm_weight`` (draw, llm, component), ``weight`` (draw, feature), ``residual_sd``,
-        ``novelty_factor``, ``spread_intercept`` (draw), ``spread_weight`` (draw, component), ``projection`` (feature, component), ``unit`` and ``counted`` (llm), and ``r_hat``, the largest
-        of intercepts and SDs. Nothing if no answer has a length.
+        ``novelty_factor``, ``spread_intercept`` (draw), ``spread_weight`` (draw, component), ``projection`` (feature, component),
+        ``unit`` and ``counted`` (llm), and ``r_hat``, the largest of intercepts and SDs. Nothing if no answer has a length.
     """
     lengths = observed_lengths(data)
     if not lengths.observed.any():
@@ -290,7 +294,9 @@ def _draw_normal(
     return solve_triangular(factor, noisy, lower=True, trans="T", check_finite=False)
 
 
-def _inverse_gamma(shape: np.ndarray | float, scale: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
+def _inverse_gamma(
+    shape: np.ndarray | float, scale: np.ndarray | float, rng: np.random.Generator
+) -> np.ndarray:
     return np.asarray(scale / rng.gamma(shape))
 
 

@@ -10,7 +10,9 @@ from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 
-ANSWER_LENGTH = "answer_length"  # the group of the answer-length model's draws; models without counts have none
+ANSWER_LENGTH = (
+    "answer_length"  # the group of the answer-length model's draws; models without counts have none
+)
 
 
 @dataclass(frozen=True)

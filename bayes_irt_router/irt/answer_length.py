@@ -18,9 +18,10 @@ class AnswerLengthDistribution:
         u_i ~ N(0, v_i tau^2 (1 + c novelty_i)),    e_ij ~ N(0, v_i sigma_j^2),    log v_i = g . P' phi_i
         m_j ~ N(mu, s_m^2),    d_j ~ N(0, s_d^2 I),    w ~ N(0, s_group^2)
 
-    ``phi`` and ``novelty`` come from the feature map; ``P`` takes the features to their leading principal components over the
-    training queries, the directions in which LLMs may differ; ``v_i`` says that some sorts of queries spread more than others; ``u_i`` is what all LLMs' answers to one query share beyond its
-    features. ``t`` is output tokens, or, for LLMs whose answers' costs are recorded, the cost in USD.
+    ``phi`` and ``novelty`` come from the feature map. ``P`` takes the features to their leading principal components over the
+    training queries: the directions in which LLMs may differ. ``u_i`` is what all LLMs' answers to one query share beyond its
+    features, and ``v_i`` says that some sorts of queries spread more than others. ``t`` is output tokens, or, for LLMs whose
+    answers' costs are recorded, the cost in USD.
 
     Attributes:
         mean: of log t without ``u``.
@@ -34,7 +35,7 @@ class AnswerLengthDistribution:
 
     def expected(self) -> Float[np.ndarray, "draw query llm"]:
         """E[t] given the parameters, ``exp(mean + (Var u + sigma^2) / 2)``: its spread over draws is epistemic."""
-        variance = self.residual_sd[:, :, None] ** 2 + self.noise_sd ** 2
+        variance = self.residual_sd[:, :, None] ** 2 + self.noise_sd**2
         return np.exp(self.mean + 0.5 * variance)
 
     def residuals(self, rng: np.random.Generator) -> Float[np.ndarray, "draw query"]:
@@ -43,7 +44,7 @@ class AnswerLengthDistribution:
 
     def conditional(self, residuals: Float[np.ndarray, "draw query"]) -> Float[np.ndarray, "draw query llm"]:
         """E[t] given the parameters and ``u``."""
-        return np.exp(self.mean + residuals[:, :, None] + 0.5 * self.noise_sd ** 2)
+        return np.exp(self.mean + residuals[:, :, None] + 0.5 * self.noise_sd**2)
 
     def replicated(
         self, residuals: Float[np.ndarray, "draw query"], rng: np.random.Generator

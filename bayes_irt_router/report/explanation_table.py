@@ -16,14 +16,22 @@ def explanation_table(explanation: Explanation) -> Group:
         for one in explanation.contributions[:MOST_FEATURES]
     ]
     rows.append(
-        ("difficulty", "in all", f"harder than {explanation.difficulty_percentile:.0f}% of the fitted queries")
+        (
+            "difficulty",
+            "in all",
+            f"harder than {explanation.difficulty_percentile:.0f}% of the fitted queries",
+        )
     )
     rows += [
         ("trait", one.trait.replace("_", " "), f"{one.mean:+.2f} logits, SD {one.sd:.2f}")
         for one in explanation.traits
     ]
     rows += [
-        ("similar query", f"{one.query} ({one.task})" if one.task else one.query, f"cosine {one.similarity:.2f}")
+        (
+            "similar query",
+            f"{one.query} ({one.task})" if one.task else one.query,
+            f"cosine {one.similarity:.2f}",
+        )
         for one in explanation.neighbours
     ]
     if explanation.epistemic_sd is not None and explanation.residual_sd is not None:

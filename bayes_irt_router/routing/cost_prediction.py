@@ -37,7 +37,7 @@ def predict_cost(
     names = ("cost_usd", "cost_usd_conditional", "cost_usd_replicated")
     lengths = posterior.answer_length
     if lengths is None:
-        return xr.Dataset({name: (DIMS, mean) for name in names}, coords)
+        return xr.Dataset(dict.fromkeys(names, (DIMS, mean)), coords)
 
     size = lengths.sizes["draw"]
     which = np.arange(draws) % size if draws >= size else np.arange(draws) * size // draws

@@ -139,7 +139,9 @@ def decide(
         columns = ranking[problem.allowed[query, ranking]]
         known = None if familiarity is None else float(familiarity[query])
         chosen, why = _chosen(problem, limits, query, at, choice.clause[query], known)
-        columns = np.array([j for j in columns if j == chosen] + [j for j in columns if j != chosen], dtype=int)
+        columns = np.array(
+            [j for j in columns if j == chosen] + [j for j in columns if j != chosen], dtype=int
+        )
         candidates = _candidates(problem, query, columns, best[query], level)
         name = None if chosen is None else problem.llm[chosen]
         decisions.append(Decision(query, name, _reason(name, why, candidates), candidates, known))

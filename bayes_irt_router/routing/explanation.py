@@ -154,12 +154,8 @@ def _contributions(
 
 def _neighbours(known: xr.Dataset, similarity: np.ndarray) -> tuple[Neighbour, ...]:
     nearest = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
-    scores = (
-        known["mean_score"].values if "mean_score" in known else np.full(known.sizes["query"], np.nan)
-    )
-    tasks = (
-        known["task"].values.astype(str) if "task" in known.coords else np.full(known.sizes["query"], "")
-    )
+    scores = known["mean_score"].values if "mean_score" in known else np.full(known.sizes["query"], np.nan)
+    tasks = known["task"].values.astype(str) if "task" in known.coords else np.full(known.sizes["query"], "")
     return tuple(
         Neighbour(str(known["query"].values[k]), str(tasks[k]), float(similarity[k]), float(scores[k]))
         for k in nearest
@@ -199,9 +195,7 @@ def _second_sentence(
     if parts:
         sentence += f", mostly by its {', '.join(parts)}"
     if neighbours:
-        near = ", ".join(
-            f"{one.query} ({one.task})" if one.task else one.query for one in neighbours[:2]
-        )
+        near = ", ".join(f"{one.query} ({one.task})" if one.task else one.query for one in neighbours[:2])
         sentence += f"; it is nearest to {near}"
     if epistemic is not None and residual is not None:
         more = "the query itself" if residual > epistemic else "the LLM's rate on such queries"

@@ -97,7 +97,9 @@ class Limits:
                 )
             allowed &= mean_cost <= self.max_cost
         if "context_tokens" in llms.coords:
-            allowed &= ~(input_tokens > llms["context_tokens"].values.astype(np.float64))  # NaN: no known limit
+            allowed &= ~(
+                input_tokens > llms["context_tokens"].values.astype(np.float64)
+            )  # NaN: no known limit
         return allowed
 
 

@@ -62,10 +62,10 @@ def policy_named(name: str, options: Sequence[str] = ()) -> Policy:
             problems.append(f"The policy {name} needs the option {key}: add --option {key}=VALUE.")
             values[key] = None
     # What is out of range is told together with the rest, as far as it could be read.
-    known = {key: value for key, value in values.items() if value is not None}
-    complete = all(key in known for key, field in fields.items() if field.default is dataclasses.MISSING)
+    readable = {key: value for key, value in values.items() if value is not None}
+    complete = all(key in readable for key, field in fields.items() if field.default is dataclasses.MISSING)
     try:
-        policy = kind(**known) if complete else None
+        policy = kind(**readable) if complete else None
     except InputError as error:
         problems += error.problems
         policy = None

@@ -185,32 +185,28 @@ class Router:
     def check(self, request: Request) -> None:
         """Raise InputError if the request cannot be served by this model; every problem is listed."""
         llms = self.posterior.tree["llms"].to_dataset()
-        problems = []
+        problems: list[str] = []
         try:
             check_alpha(request.alpha)
         except InputError as error:
             problems += error.problems
         if not 0 < request.level < 1:
-            problems.append(
-                f"level is {request.level}, but it must be between 0 and 1, for instance 0.89."
-            )
+            problems.append(f"level is {request.level}, but it must be between 0 and 1, for instance 0.89.")
         wrong = request.limits.problems(llms)
         problems += wrong
+        names, static = self.posterior.llm, request.limits.static(llms)
         incumbent = policy_options(request.policy).get("incumbent")
-        if incumbent is not None and incumbent not in self.posterior.llm:
+        if incumbent is not None and incumbent not in names:
             problems.append(
-                f"The incumbent {incumbent!r} is not among the fitted LLMs: {', '.join(sorted(self.posterior.llm))}."
+                f"The incumbent {incumbent!r} is not among the fitted LLMs: {', '.join(sorted(names))}."
             )
-        elif incumbent is not None and not wrong:
-            if not request.limits.static(llms)[self.posterior.llm.index(incumbent)]:
-                problems.append(
-                    f"The incumbent {incumbent} is denied, not allowed, or lacks a required capability; choose another."
-                )
+        elif incumbent is not None and not wrong and not static[names.index(incumbent)]:
+            problems.append(
+                f"The incumbent {incumbent} is denied, not allowed, or lacks a required capability; choose another."
+            )
         needs = request.policy.always_needs_cost or request.alpha < 1 or request.limits.max_cost is not None
         if needs and not problems:
-            left = [
-                name for name, is_left in zip(self.posterior.llm, request.limits.static(llms), strict=True) if is_left
-            ]
+            left = [name for name, is_left in zip(names, static, strict=True) if is_left]
             self.cost.predict_cost([], left)
         if problems:
             raise InputError(problems)
@@ -273,9 +269,7 @@ def _refuse_empty(prompts: Sequence[str], start: int = 0) -> None:
         raise InputError(f"Prompt {', '.join(empty)} is empty; give it a text.")
 
 
-def routing_json(
-    decisions: Sequence[Decision], alpha: float, policy: Policy | None = None
-) -> dict[str, Any]:
+def routing_json(decisions: Sequence[Decision], alpha: float, policy: Policy | None = None) -> dict[str, Any]:
     """What ``birt route --json`` prints."""
     policy = policy or ExpectedUtility()
     return {

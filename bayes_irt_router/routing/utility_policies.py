@@ -169,4 +169,3 @@ class Equivalence(Policy):
 def _check_share(name: str, value: float, *, ends: bool = True) -> None:
     if not 0 <= value <= 1 or (not ends and value in (0, 1)):
         raise InputError(f"{name} is {value}; it must be between 0 and 1.")
-

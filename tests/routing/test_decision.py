@@ -161,7 +161,9 @@ def test_abstention_says_why_and_a_fallback_takes_its_place():
     policy = MinSuccess(target=0.99)
     for decision in decided(policy=policy):
         assert decision.llm is None
-        assert decision.reason.startswith("No LLM is chosen: no candidate has an expected correctness of 0.99")
+        assert decision.reason.startswith(
+            "No LLM is chosen: no candidate has an expected correctness of 0.99"
+        )
         assert "large" in decision.reason  # the nearest
         assert len(decision.candidates) == 3
     for decision in decided(policy=policy, limits=Limits(fallback="small")):
@@ -183,9 +185,7 @@ def test_a_query_that_the_limits_leave_nobody_for_is_told():
     p, conditional = draws()
     allowed = np.array([[True, True, True], [False, False, False]])
     for policy in (ExpectedUtility(), ChanceConstrained(target=0.5)):
-        problem = DecisionProblem.known_cost(
-            p, conditional, COST, alpha=0.8, scale=SCALE, allowed=allowed
-        )
+        problem = DecisionProblem.known_cost(p, conditional, COST, alpha=0.8, scale=SCALE, allowed=allowed)
         first, second = decide(problem, policy)
         assert first.llm is not None
         assert (second.llm, second.candidates) == (None, ())

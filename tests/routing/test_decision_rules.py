@@ -164,7 +164,11 @@ def test_the_catalogue_knows_each_policy_by_its_name_and_options():
     [
         ("best", [], ["no policy 'best'"]),
         ("min_success", ["target=2"], ["target is 2.0"]),
-        ("chance_constrained", ["target=x", "delta=7", "foo=1", "bar"], ["'x'", "delta is 7", "'foo'", "bar"]),
+        (
+            "chance_constrained",
+            ["target=x", "delta=7", "foo=1", "bar"],
+            ["'x'", "delta is 7", "'foo'", "bar"],
+        ),
         ("probability_of_improvement", ["tau=0.5"], ["needs the option incumbent"]),
         ("expected_utility", ["a=1"], ["it has no options"]),
         ("lower_bound", ["quantile=0"], ["quantile is 0"]),

@@ -17,7 +17,9 @@ scales = st.floats(0.1, 10)
 
 
 def p_best(conditional, cost, *, alpha, scale, allowed=None):
-    utility = expected_utility(conditional, np.broadcast_to(cost, conditional.shape), alpha=alpha, scale=scale)
+    utility = expected_utility(
+        conditional, np.broadcast_to(cost, conditional.shape), alpha=alpha, scale=scale
+    )
     return probability_best(utility, None if allowed is None else np.tile(allowed, (len(cost), 1)))
 
 
@@ -92,9 +94,7 @@ def test_unknown_cost_of_a_candidate_is_an_error_only_for_candidates():
     p, cost = np.array([[0.3, 0.6]]), np.array([[0.1, np.nan]])
     utility = expected_utility(p, cost, alpha=0.5, scale=1.0)
     assert choose(utility, np.array([True, False])).tolist() == [0]
-    assert p_best(
-        p[None], cost, alpha=0.5, scale=1.0, allowed=np.array([True, False])
-    ).tolist() == [[1, 0]]
+    assert p_best(p[None], cost, alpha=0.5, scale=1.0, allowed=np.array([True, False])).tolist() == [[1, 0]]
     with pytest.raises(InputError, match="utility of a candidate LLM is unknown"):
         choose(utility)
     with pytest.raises(InputError, match="cost of a candidate LLM is unknown"):
