@@ -50,7 +50,9 @@ def main() -> None:
     variance = predicted.residual_sd[:, :, None] ** 2 + predicted.noise_sd**2
     ours = log_density(np.log(tokens), predicted.mean, variance)
     known = np.log(np.maximum(train["output_tokens"].values, 1))
-    mean = log_density(np.log(tokens), np.nanmean(known, axis=0)[None], np.nanvar(known, axis=0)[None])
+    mean = log_density(
+        np.log(tokens), np.nanmean(known, axis=0)[None, None], np.nanvar(known, axis=0)[None, None]
+    )
     rng = np.random.default_rng(arguments.seed)
     replicated = predicted.replicated(predicted.residuals(rng), rng)
     lower, upper = np.quantile(replicated, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
