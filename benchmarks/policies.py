@@ -55,14 +55,13 @@ FEWER_DRAWS = (25, 50, 100, 200, 500)
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One model on its test queries: the settings' choices, and those of the alpha sweeps."""
+    """One model on its test queries, and the settings' choices."""
 
     name: str
     answered: Answered
     incumbent: str
     settings: tuple[Setting, ...]
     found: tuple[Outcomes, ...]
-    sweeps: dict[str, list[tuple[float, float]]]
     draws: dict[str, Any]
     gate: str
 
@@ -78,9 +77,18 @@ def main() -> None:
     arguments = parser.parse_args()
 
     data = read_dataset(arguments.data)
-    folds = []
+    folds: list[Fold] = []
+    variants: dict[str, list[Fold]] = {}
     for path in arguments.model:
-        fold = run_fold(path, data, arguments.test, arguments.seed)
+        router = Router.load(path)
+        part = (
+            not_fitted(router, data) if arguments.test == "not fitted" else select_split(data, arguments.test)
+        )
+        answered = answered_queries(router, part, progress=False)
+        fold = run_fold(path.name, router, answered, arguments.seed)
+        for name, (other, factor) in hidden_variants(answered).items():
+            one = run_fold(path.name, router, other, arguments.seed, factor)
+            variants.setdefault(name, []).append(one)
         line = {"data": arguments.data.name, **about(arguments.seed), **report([fold], arguments.seed)}
         line |= {"fold": fold.name, "gate": fold.gate, "decision": fold.draws}
         RESULTS.mkdir(exist_ok=True)
@@ -90,10 +98,13 @@ def main() -> None:
     pooled = report(folds, arguments.seed)
     for name in ("promise", "against_mixture", "improvement", "sweep"):
         print(f"\n{name}\n{pd.DataFrame(pooled[name]).round(4).to_string()}")
+    repeated = {name: report(ones, arguments.seed) for name, ones in variants.items()}
+    for title, again in repeated.items():
+        for name in ("against_mixture", "improvement", "sweep"):
+            print(f"\n{title}: {name}\n{pd.DataFrame(again[name]).round(4).to_string()}")
     target = RESULTS / f"policies-{arguments.data.name}.json"
-    text = json_text(
-        {"folds": [one.name for one in folds], **about(arguments.seed), **pooled, "decision": folds[0].draws}
-    )
+    told = {"folds": [one.name for one in folds], **about(arguments.seed), **pooled}
+    text = json_text({**told, "decision": folds[0].draws, "hidden_tokens": repeated})
     with atomic_path(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     print(f"Written to {target}.")
@@ -105,10 +116,32 @@ def about(seed: int) -> dict[str, Any]:
     return {"seed": seed, "commit": commit, "resamples": RESAMPLES}
 
 
-def run_fold(path: Path, data: xr.Dataset, test: str, seed: int) -> Fold:
-    router = Router.load(path)
-    part = not_fitted(router, data) if test == "not fitted" else select_split(data, test)
-    answered = answered_queries(router, part, progress=False)
+def hidden_variants(answered: Answered) -> dict[str, tuple[Answered, dict[str, float]]]:
+    """The same queries without the LLMs whose hidden tokens are not counted, and with their costs times four."""
+    hidden = [name for name in answered.llm if name.startswith(HIDDEN)]
+    if not hidden:
+        return {}
+    keep = np.array([name not in hidden for name in answered.llm])
+    without = replace(
+        answered,
+        llm=tuple(name for name in answered.llm if name not in hidden),
+        score=answered.score[:, keep],
+        cost_usd=answered.cost_usd[:, keep],
+    )
+    dearer = replace(answered, cost_usd=answered.cost_usd * np.where(keep, 1.0, 4.0))
+    return {
+        f"without {HIDDEN}": (without, {}),
+        f"{HIDDEN} at four times their cost": (dearer, dict.fromkeys(hidden, 4.0)),
+    }
+
+
+def run_fold(
+    name: str,
+    router: Router,
+    answered: Answered,
+    seed: int,
+    cost_factor: dict[str, float] | None = None,
+) -> Fold:
     incumbent = best_on_fitted(router, answered.llm)
     settings = (
         *(Setting(ExpectedUtility(), alpha) for alpha in ALPHAS),
@@ -118,23 +151,14 @@ def run_fold(path: Path, data: xr.Dataset, test: str, seed: int) -> Fold:
         *(Setting(MinSuccess(target), 0.5) for target in (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)),
         *(Setting(ChanceConstrained(target), 0.5) for target in (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)),
     )
-    hidden = [name for name in answered.llm if name.startswith(HIDDEN)]
-    rest = [name for name in answered.llm if name not in hidden]
-    sweeps = {"all": sweep(router, answered, seed)}
-    if hidden:
-        sweeps[f"without {HIDDEN}"] = sweep(router, answered, seed, candidates=rest)
-        sweeps[f"{HIDDEN} at four times their cost"] = sweep(
-            router, answered, seed, cost_factor=dict.fromkeys(hidden, 4.0)
-        )
-    found = outcomes(router, answered, settings, seed=seed)
+    found = outcomes(router, answered, settings, seed=seed, cost_factor=cost_factor)
     return Fold(
-        path.name,
+        name,
         answered,
         incumbent,
         settings,
         tuple(found),
-        sweeps,
-        fewer_draws(router, answered, seed),
+        fewer_draws(router, answered, seed) if cost_factor is None else {},
         router.posterior.gate.verdict,
     )
 
@@ -147,27 +171,6 @@ def not_fitted(router: Router, data: xr.Dataset) -> xr.Dataset:
         for one, query in zip(text_hashes(data["text"].values.tolist()), data["query"].values, strict=True)
     ]
     return data.isel(query=np.flatnonzero(fresh))
-
-
-def sweep(
-    router: Router,
-    answered: Answered,
-    seed: int,
-    *,
-    candidates: Sequence[str] | None = None,
-    cost_factor: dict[str, float] | None = None,
-) -> list[tuple[float, float]]:
-    """Expected and observed mean spend at each alpha."""
-    settings = [Setting(ExpectedUtility(), alpha) for alpha in ALPHAS]
-    found = outcomes(
-        router, answered, settings, seed=seed, candidates=candidates, cost_factor=cost_factor, draws=100
-    )
-    factor = np.array([(cost_factor or {}).get(name, 1.0) for name in answered.llm])
-    rows = np.arange(len(answered.score))
-    return [
-        (float(one.expected_cost.mean()), float((answered.cost_usd * factor)[rows, one.choice].mean()))
-        for one in found
-    ]
 
 
 def fewer_draws(router: Router, answered: Answered, seed: int) -> dict[str, Any]:
@@ -344,15 +347,22 @@ def against_incumbent(
 
 
 def sweep_table(folds: Sequence[Fold]) -> list[dict[str, Any]]:
-    rows = []
-    for name in folds[0].sweeps:
-        spend = np.mean([fold.sweeps[name] for fold in folds], axis=0)
+    """Mean spend on an answer by expected utility as alpha grows, expected and observed; means over folds."""
+    rows: list[dict[str, Any]] = []
+    at = [k for k, one in enumerate(folds[0].settings) if isinstance(one.policy, ExpectedUtility)]
+    for k in at:
+        expected = np.mean([fold.found[k].expected_cost.mean() for fold in folds])
+        observed = np.mean([chosen(fold, k, fold.answered.cost_usd).mean() for fold in folds])
+        accuracy = np.mean([chosen(fold, k, fold.answered.score).mean() for fold in folds])
+        used = np.mean([len(np.unique(fold.found[k].choice)) for fold in folds])
         rows.append(
             {
-                "candidates": name,
-                **{f"alpha {alpha:g}": float(usd) for alpha, usd in zip(ALPHAS, spend[:, 1], strict=True)},
-                "monotone_in_expectation": bool((np.diff(spend[:, 0]) >= -1e-12).all()),
-                "ratio_of_ends": float(spend[-1, 1] / spend[0, 1]),
+                "alpha": folds[0].settings[k].alpha,
+                "expected_usd": float(expected),
+                "observed_usd": float(observed),
+                "accuracy": float(accuracy),
+                "llms_used": float(used),
+                "expected_usd_grew": not rows or bool(expected >= rows[-1]["expected_usd"] - 1e-12),
             }
         )
     return rows
