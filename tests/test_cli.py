@@ -33,7 +33,18 @@ from bayes_irt_router.routing.router import Router
 
 QUICK = ["--traits", "2", "--draws", "20", "--tune", "20", "--chains", "2", "--landmarks", "12"]
 CANDIDATE = {"llm", "p_correct", "cost_usd", "utility", "p_best"}
-COMMANDS = ("simulate", "convert", "fit", "route", "evaluate", "calibrate", "info", "diff", "demo")
+COMMANDS = (
+    "simulate",
+    "convert",
+    "fit",
+    "route",
+    "evaluate",
+    "frontier",
+    "calibrate",
+    "info",
+    "diff",
+    "demo",
+)
 
 
 def birt(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
@@ -274,11 +285,11 @@ def test_route_json_has_the_documented_shape(model: Path, bench: Path):
     prompts = ["What is 17 * 23?", "Name the capital of Peru."]
     result = birt("route", *prompts, "--model", model, "--alpha", "0.5", "--level", "0.5", "--json")
     told = json.loads(result.stdout)
-    assert set(told) == {"schema_version", "policy", "alpha", "decisions"}
+    assert set(told) == {"schema_version", "policy", "options", "alpha", "decisions"}
     assert (told["schema_version"], told["policy"], told["alpha"]) == (1, "expected_utility", 0.5)
     assert [decision["index"] for decision in told["decisions"]] == [0, 1]
     for decision in told["decisions"]:
-        assert set(decision) == {"index", "llm", "reason", "candidates"}
+        assert set(decision) == {"index", "llm", "reason", "familiarity", "candidates"}
         assert {candidate["llm"] for candidate in decision["candidates"]} == set(names(bench))
         assert decision["llm"] == max(decision["candidates"], key=lambda c: c["utility"])["llm"]
         assert sum(candidate["p_best"] for candidate in decision["candidates"]) == pytest.approx(1)
@@ -355,7 +366,7 @@ def test_many_prompts_share_one_table(model: Path):
         (["Why?", "--allow", ","], "No candidate LLM"),
         (["Why?", " "], "Prompt 2 is empty"),
         ([], "There is no prompt"),
-        (["--input", "missing.txt"], "missing.txt cannot be read"),
+        (["--input", "missing.txt"], "missing.txt does not exist"),
         (["--input", "missing.csv"], "missing.csv does not exist"),
         (["--input", "notes.md"], ".txt"),
         (["--input", "empty.txt"], "empty.txt holds no prompt"),
@@ -365,6 +376,11 @@ def test_many_prompts_share_one_table(model: Path):
         (["--input", "-"], "Standard input holds no prompt"),
         (["Why?", "--encoder", "no/such-encoder-anywhere"], "no/such-encoder-anywhere"),
         (["Why?", "--output", "folder"], "folder is a folder"),
+        (["Why?", "--policy", "luck"], "no policy 'luck'"),
+        (["Why?", "--policy", "min_success", "--option", "target=2"], "target is 2.0"),
+        (["Why?", "--deny", "nobody", "--require", "images"], "declare no capabilities"),
+        (["Why?", "--fallback", "nobody"], "'nobody'"),
+        (["Why?", "--policy", "probability_of_improvement", "--option", "incumbent=x"], "incumbent 'x'"),
     ],
 )
 def test_route_says_what_is_wrong(
@@ -380,6 +396,95 @@ def test_route_says_what_is_wrong(
     arguments = [*arguments, "--json"] if "--output" in arguments else [*arguments, "--output", "out.json"]
     assert expected in "\n".join(errors(birt("route", *arguments, "--model", model)))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_route_tells_what_is_wrong_with_policy_limits_and_alpha_together(model: Path, bench: Path):
+    first = names(bench)[0]
+    options = [
+        "--policy",
+        "min_success",
+        "--option",
+        "target=x",
+        "--allow",
+        first,
+        "--deny",
+        first,
+        "--alpha",
+        "2",
+    ]
+    problems = errors(birt("route", "Why?", "--model", model, *options))
+    assert len(problems) == 3
+    for words in ("'x'", "both allowed and denied", "alpha is 2"):
+        assert words in "\n".join(problems)
+
+
+def test_route_explains_in_words_and_in_json(model: Path):
+    call = ["route", "What is 17 * 23?", "--model", model, "--explain"]
+    told = json.loads(birt(*call, "--json").stdout)["decisions"][0]["explanation"]
+    assert len(told["sentences"]) == 2
+    shown = " ".join(birt(*call).stdout.split())
+    for sentence in told["sentences"]:
+        assert " ".join(sentence.split()) in shown
+    assert all(neighbour["query"] in shown for neighbour in told["neighbours"])
+
+
+def test_an_abstention_is_null_and_has_its_reason(model: Path):
+    call = ["route", "Why?", "--model", model, "--policy", "chance_constrained", "--option", "target=1"]
+    told = json.loads(birt(*call, "--json").stdout)
+    assert (told["policy"], told["options"]) == ("chance_constrained", {"target": 1.0, "delta": 0.1})
+    assert told["decisions"][0]["llm"] is None
+    assert "no candidate has" in told["decisions"][0]["reason"]
+    shown = birt(*call)
+    assert shown.exit_code == 0
+    assert "nobody" in shown.stdout
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_table_of_prompts_becomes_a_table_of_decisions(model: Path, tmp_path: Path, suffix: str):
+    prompts = [f"What is {number} + 1?" for number in range(70)]
+    pd.DataFrame({"text": prompts}).to_parquet(tmp_path / "in.parquet")
+    output = tmp_path / f"out{suffix}"
+    result = birt("route", "--input", tmp_path / "in.parquet", "--model", model, "--output", output)
+    assert result.exit_code == 0
+    assert "70 prompts are routed" in result.stdout
+    whole = json.loads(birt("route", *prompts, "--model", model, "--json").stdout)["decisions"]
+    if suffix == ".jsonl":
+        rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+        assert rows == whole
+        return
+    rows = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
+    assert rows["index"].tolist() == list(range(70))
+    assert rows["llm"].tolist() == [decision["llm"] for decision in whole]
+    assert rows["p_correct"].tolist() == [
+        decision["candidates"][0]["p_correct"]["mean"] for decision in whole
+    ]
+
+
+def test_frontier_writes_json_and_a_picture(model: Path, bench: Path, tmp_path: Path):
+    picture, path = tmp_path / "frontier.png", tmp_path / "frontier.json"
+    call = ["frontier", "--model", model, "--data", bench, "--split", "test"]
+    result = birt(*call, "--output", picture, "--output", path, "--json")
+    assert json.loads(result.stdout) == json.loads(path.read_text(encoding="utf-8"))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    told = json.loads(result.stdout)
+    assert told["schema_version"] == 1
+    assert {"expected_utility", "min_success", "single"} <= {point["policy"] for point in told["points"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        ([], "--data DIR"),
+        (["--data", "nowhere", "--output", "a.txt", "--output", "b.gif"], "b.gif does not end in .png"),
+    ],
+)
+def test_frontier_says_what_is_wrong(
+    arguments: list[str], expected: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert expected in "\n".join(errors(birt("frontier", "--model", model, *arguments)))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", [["route", "Why?"], ["evaluate", "--data", "D"], ["info"]])

@@ -14,6 +14,7 @@ from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.diff import diff
 from bayes_irt_router.cli.evaluate import evaluate
 from bayes_irt_router.cli.fit import fit
+from bayes_irt_router.cli.frontier import frontier
 from bayes_irt_router.cli.info import info
 from bayes_irt_router.cli.route import route
 from bayes_irt_router.cli.simulate import simulate
@@ -82,6 +83,8 @@ app.command(
     epilog=examples(
         'birt route "What is 17 * 23?" "Who wrote Faust?" --model MODEL --alpha 0.5',
         "birt route --input prompts.jsonl --model MODEL --json",
+        "birt route --input prompts.parquet --model MODEL --output routes.parquet",
+        'birt route "Prove it." --model MODEL --policy chance_constrained --option target=0.9 --explain',
         "cat prompts.txt | birt route --input - --model MODEL --output routes.json",
         "birt route --input prompts.jsonl --model MODEL --prices prices.csv --json",
     ),
@@ -93,6 +96,10 @@ app.command(
         "birt evaluate --model MODEL --data DIR --compare --output comparison.json",
     ),
 )(evaluate)
+app.command(
+    help="Accuracy against cost over policies and alpha, with credible bands: JSON and a picture.",
+    epilog=examples("birt frontier --model MODEL --data DIR --split test --output frontier.png"),
+)(frontier)
 app.command(
     help="Place a new LLM from few, well-chosen answers, and keep it in a new model folder.",
     epilog=examples(

@@ -1,32 +1,29 @@
 """`birt route`: an LLM for each prompt."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bayes_irt_router.cli.border import print_json, tell, terminal
+from bayes_irt_router.cli.decisions import print_decisions, with_bar, write_rows
 from bayes_irt_router.cli.options import (
     CacheFolder,
     EncoderName,
     Json,
-    JsonOutput,
     Level,
     ModelFolder,
     Seed,
     required_model,
 )
+from bayes_irt_router.cli.prompts import prompt_names, prompts_of
 from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_irt_router.routing.decision import Decision
-    from bayes_irt_router.routing.router import Router
+    from bayes_irt_router.routing.limits import Limits
+    from bayes_irt_router.routing.router import Request, Router
 
-TEXT_COLUMNS = ("text", "prompt")
-NAME_COLUMNS = ("global index", "query_id", "id")
-FULL_TABLES = 4  # up to this many prompts get a table each; more share one
+LIMITS, POLICY = "Limits", "Policy"
 
 
 def route(
@@ -49,12 +46,80 @@ def route(
             "--alpha", metavar="A", help="Weight of correctness against cost: 0 is cheapest, 1 is best."
         ),
     ] = 0.8,
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            help="expected_utility, min_success, chance_constrained, probability_of_improvement, lower_bound or "
+            "equivalence.",
+            rich_help_panel=POLICY,
+        ),
+    ] = "expected_utility",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="KEY=VALUE",
+            help="Of the policy, such as target=0.9; may be repeated.",
+            rich_help_panel=POLICY,
+        ),
+    ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow", metavar="LLM,...", help="LLMs to choose from (default: all that the model knows)."
+            "--allow",
+            metavar="LLM,...",
+            help="LLMs to choose from (default: all that the model knows).",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
+    deny: Annotated[
+        list[str] | None,
+        typer.Option("--deny", metavar="LLM,...", help="LLMs not to choose.", rich_help_panel=LIMITS),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost",
+            metavar="USD",
+            help="Most that an answer may be expected to cost.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            metavar="TAG,...",
+            help="Capabilities that an LLM must declare.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option(
+            "--fallback",
+            metavar="LLM",
+            help="Takes unfamiliar prompts, and those for which the policy abstains.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    min_familiarity: Annotated[
+        float | None,
+        typer.Option(
+            "--min-familiarity",
+            metavar="X",
+            help="Prompts less familiar, from 0 to 1, go to the fallback, or to nobody.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say what each prompt leans on, what it resembles, and how sure it is."
+        ),
+    ] = False,
     prices: Annotated[
         str | None,
         typer.Option(
@@ -69,7 +134,15 @@ def route(
     encoder: EncoderName = None,
     cache_dir: CacheFolder = None,
     json: Json = False,
-    output: JsonOutput = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="PATH",
+            help="Write the JSON to this file as well; a .jsonl, .csv or .parquet file gets a row for each prompt, of "
+            "any number.",
+        ),
+    ] = None,
     routerarena: Annotated[
         Path | None,
         typer.Option(
@@ -83,11 +156,14 @@ def route(
         raise InputError(
             "There is no prompt: add one in quotation marks, or --input FILE (- for standard input)."
         )
-    texts = [*(prompts or []), *(read_prompts(input) if input is not None else [])]
+    from bayes_irt_router.data.files import TABLE_SUFFIXES
     from bayes_irt_router.data.rehearsal import rehearse_file
     from bayes_irt_router.report.json_text import json_text
+    from bayes_irt_router.routing.limits import Limits as HardLimits
+    from bayes_irt_router.routing.limits import names_of
     from bayes_irt_router.routing.router import Router, routing_json
 
+    total, texts = prompts_of(prompts or [], input)
     for path in (output, routerarena):
         if path is not None:
             rehearse_file(path)
@@ -97,90 +173,35 @@ def route(
     told: dict[str, object] = {}
     if prices is not None:
         router, told = _repriced(router, prices)
-    allowed = (
-        [name.strip() for names in allow for name in names.split(",") if name.strip()] if allow else None
+    limits = HardLimits(
+        names_of(allow),
+        names_of(deny) or (),
+        max_cost,
+        names_of(require) or (),
+        fallback,
+        min_familiarity,
     )
-    decisions = list(
-        _with_bar(router.route_each(texts, alpha=alpha, allow=allowed, level=level, seed=seed), len(texts))
-    )
+    request = _request(router, alpha, policy, option or [], limits, level, seed, explain)
+    as_table = output is not None and output.suffix.lower() in TABLE_SUFFIXES
+    if as_table and output is not None and not json and routerarena is None:
+        write_rows(with_bar(router.route_each(texts, request), total), output)
+        terminal().print(f"{total:,} prompts are routed; the decisions are in {output}.", markup=False)
+        return
+    shown = list(texts)
+    decisions = list(with_bar(router.route_each(shown, request), total))
     if routerarena is not None:
         from bayes_irt_router.data.files import write_json
         from bayes_irt_router.report.routerarena import prediction_records
 
-        indices = [
-            *map(str, range(len(prompts or []))),
-            *prompt_names(input, len(texts) - len(prompts or [])),
-        ]
-        write_json(routerarena, prediction_records(indices, texts, decisions))
+        names = [*map(str, range(len(prompts or []))), *prompt_names(input, total - len(prompts or []))]
+        write_json(routerarena, prediction_records(names, shown, decisions))
     if json or output is not None:
-        print_json(json_text(routing_json(decisions, alpha) | told), output, shown=json)
+        text = json_text(routing_json(decisions, alpha, request.policy) | told)
+        if as_table and output is not None:
+            write_rows(iter(decisions), output)
+        print_json(text, None if as_table else output, shown=json)
     if not json:
-        _print_decisions(texts, decisions)
-
-
-def read_prompts(source: str) -> list[str]:
-    """Prompts from standard input (`-`) or a file.
-
-    A `.txt` file and standard input hold one prompt a line; blank lines are skipped. Other files are tables
-    with a column `text` or `prompt`.
-
-    Raises:
-        InputError: the file is missing, damaged, or holds no prompt; or a row has no text.
-    """
-    if source == "-":
-        return _lines(sys.stdin.buffer.read(), "Standard input")
-    path = Path(source)
-    if path.suffix.lower() == ".txt":
-        try:
-            return _lines(path.read_bytes(), source)
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from None
-
-    from bayes_irt_router.data.files import TABLE_SUFFIXES, read_table
-
-    if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise InputError(
-            f"{path} does not end in .txt, {', '.join(TABLE_SUFFIXES)}; convert it to one of these formats."
-        )
-    table = read_table(path)
-    column = next((name for name in TEXT_COLUMNS if name in table), None)
-    if column is None:
-        raise InputError(f"{path} has no column {' or '.join(TEXT_COLUMNS)}; name the prompts' column so.")
-    cells = table[column].tolist()
-    if not cells:
-        raise InputError(f"{path} holds no prompt; add rows.")
-    wrong = [number for number, cell in enumerate(cells, 1) if not isinstance(cell, str) or not cell.strip()]
-    if wrong:
-        raise InputError(
-            [
-                f"{path}, data row {number}: {column} is not a text; give it words or drop the row."
-                for number in wrong
-            ]
-        )
-    return cells
-
-
-def prompt_names(source: str | None, number: int) -> list[str]:
-    """What a file of prompts calls each of them: its column `global index`, `query_id` or `id`, or 0, 1, ..."""
-    from bayes_irt_router.data.files import TABLE_SUFFIXES, read_table
-
-    if source is not None and Path(source).suffix.lower() in TABLE_SUFFIXES:
-        table = read_table(Path(source))
-        column = next((name for name in NAME_COLUMNS if name in table), None)
-        if column is not None:
-            return [str(name) for name in table[column]]
-    return [str(position) for position in range(number)]
-
-
-def _lines(content: bytes, source: str) -> list[str]:
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise InputError(f"{source} holds no prompt; write one a line.")
-    return prompts
+        print_decisions(shown, decisions)
 
 
 def _repriced(router: "Router", source: str) -> "tuple[Router, dict[str, object]]":
@@ -197,24 +218,32 @@ def _repriced(router: "Router", source: str) -> "tuple[Router, dict[str, object]
     return router.with_prices(used), {"prices": {"source": source, "dates": dates}}
 
 
-def _with_bar(decisions: "Iterator[Decision]", total: int) -> "Iterator[Decision]":
-    """A progress bar on standard error where there is more than a moment's work."""
-    if total <= 64:
-        yield from decisions
-        return
-    from rich.console import Console
-    from rich.progress import track
+def _request(
+    router: "Router",
+    alpha: float,
+    policy: str,
+    option: list[str],
+    limits: "Limits",
+    level: float,
+    seed: int,
+    explain: bool,
+) -> "Request":
+    """What is asked for; what is wrong with the policy and with the rest is told together."""
+    from bayes_irt_router.routing.policy_catalogue import policy_named
+    from bayes_irt_router.routing.router import Request
+    from bayes_irt_router.routing.utility_policies import ExpectedUtility
 
-    yield from track(decisions, "Routing", total=total, console=Console(stderr=True))
-
-
-def _print_decisions(prompts: "list[str]", decisions: "list[Decision]") -> None:
-    from bayes_irt_router.report.tables import decision_table, decisions_frame, print_table, shortened
-
-    console = terminal()
-    if len(decisions) > FULL_TABLES:
-        caption = "The chosen LLM for each prompt; --json tells every candidate and the reason."
-        print_table("Decisions", decisions_frame(prompts, decisions), console, caption)
-        return
-    for prompt, decision in zip(prompts, decisions, strict=True):
-        console.print(decision_table(decision, f"{shortened(prompt, 70)}  ->  {decision.llm}"), "")
+    problems: list[str] = []
+    chosen = None
+    try:
+        chosen = policy_named(policy, option)
+    except InputError as error:
+        problems += error.problems
+    request = Request(alpha, chosen or ExpectedUtility(), limits, level, seed, explain)
+    try:
+        router.check(request)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return request

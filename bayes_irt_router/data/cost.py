@@ -76,6 +76,10 @@ class CostModel:
         """The same without complaint: NaN where unknown, for where costs are shown but decide nothing."""
         return self._cost(_lengths(texts))
 
+    def input_tokens(self, texts: Sequence[str]) -> Float[np.ndarray, "query llm"]:
+        """Expected tokens of each text, as each LLM counts them."""
+        return _lengths(texts)[:, None] / self.characters_per_token
+
     def _cost(self, characters: Float[np.ndarray, " query"]) -> Float[np.ndarray, "query llm"]:
         input_tokens = characters[:, None] / self.characters_per_token
         cost = _priced(
@@ -192,7 +196,10 @@ def fit_cost(dataset: xr.Dataset, *, assume_output_tokens: int | None = None) ->
     elif needs.any():
         median = float(np.median(output_tokens[~without]))
         output_tokens[needs] = median
-        notes.append(f"Output tokens of {_named(llm, needs)} set to the other LLMs' median, {median:.0f}.")
+        notes.append(
+            f"Output tokens of {_named(llm, needs)} are not counted: their mean is set to the other LLMs' median, "
+            f"{median:.0f}, and routing draws them from the population of LLMs."
+        )
 
     input_tokens = _cells(dataset, "input_tokens")
     known = ~np.isnan(input_tokens)

@@ -14,9 +14,10 @@ from bayes_irt_router.data.canonical import data_fingerprint
 from bayes_irt_router.data.cost import fit_cost
 from bayes_irt_router.data.feature_map import FeatureMap, fit_feature_map
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.answer_length_sampling import sample_answer_lengths
 from bayes_irt_router.inference.diagnostics import SCALARS, convergence_gate
 from bayes_irt_router.inference.nuts import NUTS, Sampled, sample_nuts
-from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 from bayes_irt_router.irt.mirt import MIRT, graded_queries
 from bayes_irt_router.irt.starting_points import starting_points
 
@@ -80,8 +81,10 @@ def fit(
         lambda: model.build(data), starts, list(KEPT), sampler, seed=seed, progress=progress
     )
     gate = convergence_gate(sampled, data)
+    lengths = sample_answer_lengths(data, np.random.default_rng([seed, 1]))
     tree = xr.DataTree.from_dict(
-        {
+        ({} if lengths is None else {ANSWER_LENGTH: lengths})
+        | {
             "posterior": sampled.posterior.astype(np.float32),
             "sample_stats": sampled.sample_stats[[name for name in sampled.sample_stats if name in STATS]],
             "queries": _queries(data),

@@ -10,6 +10,10 @@ from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 
+ANSWER_LENGTH = (
+    "answer_length"  # the group of the answer-length model's draws; models without counts have none
+)
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -17,7 +21,8 @@ class Posterior:
 
     Attributes:
         tree: ArviZ groups ``posterior`` and ``sample_stats`` (dims chain, draw, ...); ``queries``: ids, tasks, text hashes and
-            embeddings of the fitted queries; ``llms``: the table of the fitted LLMs.
+            embeddings of the fitted queries; ``llms``: the table of the fitted LLMs; ``answer_length``, where tokens or costs were
+            recorded: draws of the answer-length model.
         feature_map: from text features to the columns that the item priors are regressed on.
         gate: the convergence gate's table and verdict.
         record: how the fit came about, ready for JSON: kind of model, its settings and priors, sampler, seed, encoder, data
@@ -35,6 +40,11 @@ class Posterior:
     def draws(self) -> xr.Dataset:
         """The group ``posterior``."""
         return self.tree["posterior"].to_dataset()
+
+    @property
+    def answer_length(self) -> xr.Dataset | None:
+        """The group ``answer_length``, if there is one."""
+        return self.tree[ANSWER_LENGTH].to_dataset() if ANSWER_LENGTH in self.tree.children else None
 
     @property
     def llm(self) -> list[str]:

@@ -13,7 +13,7 @@ from bayes_irt_router.data.files import atomic_directory, write_json, write_tabl
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.migrations import MIGRATIONS, Content, migrated, newest_version
-from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 
 SCHEMA_VERSION = newest_version(MIGRATIONS)
 RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
@@ -39,14 +39,31 @@ NEEDED = {
     "feature_map": ("landmarks", "projection", "lengthscale", "surface_mean", "surface_scale"),
     "gate": ("quantity", "name", "r_hat", "ess_bulk", "ess_tail"),
 }
+# Models of data without tokens or costs, and older folders, have no such group; one that is there is complete.
+OPTIONAL = {
+    ANSWER_LENGTH: (
+        "intercept",
+        "llm_weight",
+        "weight",
+        "noise_sd",
+        "residual_sd",
+        "novelty_factor",
+        "spread_weight",
+        "spread_intercept",
+        "projection",
+        "unit",
+        "counted",
+    )
+}
 NEEDED_RECORD = ("model", "encoder", "data", "cost", "gate")
 
 
 def save(posterior: Posterior, directory: Path) -> None:
     """Write a model folder, all of it or nothing.
 
-    ``posterior.nc`` is a NetCDF file of the groups ``posterior``, ``sample_stats``, ``queries``, ``llms``, ``feature_map`` and ``gate``
-    (``xarray.open_datatree`` reads it); ``model.json`` holds the record; ``texts.parquet`` exists only if texts were kept.
+    ``posterior.nc`` is a NetCDF file of the groups ``posterior``, ``sample_stats``, ``queries``, ``llms``, ``feature_map``, ``gate``
+    and, where there is one, ``answer_length`` (``xarray.open_datatree`` reads it); ``model.json`` holds the record;
+    ``texts.parquet`` exists only if texts were kept.
 
     Raises:
         InputError: the folder exists and is neither empty nor a model folder.
@@ -108,7 +125,7 @@ def load(directory: Path) -> Posterior:
         )
     missing = [
         f"{variable} of the {name}"
-        for name, variables in NEEDED.items()
+        for name, variables in (NEEDED | {n: v for n, v in OPTIONAL.items() if n in groups}).items()
         for variable in variables
         if variable not in groups[name].variables
     ]

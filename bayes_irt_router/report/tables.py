@@ -93,22 +93,28 @@ def print_table(title: str, frame: pd.DataFrame, console: Console, caption: str 
 
 
 def decision_table(decision: Decision, title: str | None = None, most: int = MOST_CANDIDATES) -> Group:
-    """One decision: its best candidates by falling utility, and the reason below them."""
+    """One decision: its first candidates, the choice on top, and the reason below them."""
     shown = decision.candidates[:most]
     rest = len(decision.candidates) - len(shown)
-    caption = decision.reason + (f" {rest} more candidates have a lower utility." if rest else "")
+    caption = decision.reason + (f" {rest} more candidates follow." if rest else "")
     frame = pd.DataFrame([_candidate_row(candidate) for candidate in shown])
-    return frame_table(title or f"Prompt {decision.index + 1}: {decision.llm}", frame, caption)
+    return frame_table(title or f"Prompt {decision.index + 1}: {decision.llm or 'nobody'}", frame, caption)
 
 
 def decisions_frame(prompts: Sequence[str], decisions: Sequence[Decision]) -> pd.DataFrame:
     """One row for each decision: the prompt's beginning, the chosen LLM, and what is expected of it."""
     return pd.DataFrame(
         [
-            {"prompt": shortened(prompt), **_candidate_row(decision.candidates[0], utility=False)}
+            {"prompt": shortened(prompt), **_chosen_row(decision)}
             for prompt, decision in zip(prompts, decisions, strict=True)
         ]
     )
+
+
+def _chosen_row(decision: Decision) -> dict[str, Any]:
+    if decision.llm is None:
+        return {"LLM": None}
+    return _candidate_row(decision.candidates[0], utility=False)
 
 
 def shortened(text: str, characters: int = PROMPT_CHARACTERS) -> str:

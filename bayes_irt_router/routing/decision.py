@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 
-from bayes_irt_router.data.candidates import allowed_llms
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.routing.policies import choose, expected_utility, probability_best
+from bayes_irt_router.routing.decision_problem import DecisionProblem, Policy
+from bayes_irt_router.routing.explanation import Explanation
+from bayes_irt_router.routing.limits import Limits
+from bayes_irt_router.routing.policies import probability_best
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One LLM as seen for one query. `cost_usd` is None when unknown."""
+    """One LLM as seen for one query. `cost_usd` is its expected cost, None when unknown."""
 
     llm: str
     p_correct: Interval
     cost_usd: float | None
-    utility: float
-    p_best: float
+    utility: float | None
+    p_best: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """The candidate's part of the JSON of `birt route`."""
@@ -47,12 +48,23 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Decision:
-    """The LLM for the query at position `index`, why, and all candidates by falling utility, choice first."""
+    """The LLM for the query at position `index`, and why.
+
+    Attributes:
+        index: of the query.
+        llm: None where nobody is chosen: the policy abstains, or the limits exclude every LLM.
+        reason: one sentence.
+        candidates: what the limits leave, the choice first, then by the policy's own order.
+        familiarity: of the query, see `predict`.
+        explanation: if asked for.
+    """
 
     index: int
-    llm: str
+    llm: str | None
     reason: str
     candidates: tuple[Candidate, ...]
+    familiarity: float | None = None
+    explanation: Explanation | None = None
 
     def shifted(self, by: int) -> "Decision":
         """The same decision, its index counted from the start of a longer list."""
@@ -64,94 +76,141 @@ class Decision:
             "index": self.index,
             "llm": self.llm,
             "reason": self.reason,
+            "familiarity": self.familiarity,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
+            **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
+        }
+
+    def to_row(self) -> dict[str, Any]:
+        """The choice alone, without nesting, for a table; what belongs to the chosen LLM is None where there is none."""
+        chosen = self.candidates[0] if self.llm is not None else None
+        p = None if chosen is None else chosen.p_correct
+        return {
+            "index": self.index,
+            "llm": self.llm,
+            "reason": self.reason,
+            "p_correct": None if p is None else p.mean,
+            "p_correct_lower": None if p is None else p.lower,
+            "p_correct_upper": None if p is None else p.upper,
+            "level": None if p is None else p.level,
+            "cost_usd": None if chosen is None else chosen.cost_usd,
+            "utility": None if chosen is None else chosen.utility,
+            "p_best": None if chosen is None else chosen.p_best,
+            "familiarity": self.familiarity,
+            "explanation": None if self.explanation is None else " ".join(self.explanation.sentences),
         }
 
 
 def decide(
-    p_correct: xr.DataArray,
-    p_correct_conditional: xr.DataArray,
-    cost_usd: Float[np.ndarray, "query llm"],
+    problem: DecisionProblem,
+    policy: Policy,
     *,
-    alpha: float,
-    scale: float,
     level: float = 0.89,
-    allow: Sequence[str] | None = None,
+    limits: Limits | None = None,
+    familiarity: Float[np.ndarray, " query"] | None = None,
 ) -> list[Decision]:
-    """One decision per query by the policy `expected_utility`.
+    """One decision per query by a policy.
 
-    Utility uses the posterior mean of `p_correct`; the interval is over the parameter draws of `p_correct`
-    (what more data would shrink); `p_best` is over the joint draws of `p_correct_conditional` (that, and
-    what is unknown about the query).
+    Each candidate's interval is over the parameter draws of `p_correct` (what more data would shrink); `p_best` is over the joint
+    draws (that, and what is unknown about the query). Where utilities are unknown because costs are, both are None.
 
     Args:
-        p_correct: dims (chain, draw, query, llm), the query's residual integrated out.
-        p_correct_conditional: the same dims and LLMs, one residual per draw and query, shared across LLMs.
-        cost_usd: predicted cost of one answer in USD, columns as in `p_correct`. NaN is allowed for LLMs
-            that are not candidates, and for all of them at alpha = 1.
-        alpha: weight of correctness, 0 to 1.
-        scale: `CostModel.scale_usd`.
+        problem: beliefs, hard limits already applied as `allowed`.
+        policy: see `policy_catalogue`.
         level: share of the draws inside the interval.
-        allow: names of the candidates, all by default.
+        limits: for the fallback and the least familiarity.
+        familiarity: of the queries.
 
     Raises:
-        InputError: alpha or level out of range, an unknown LLM name, no candidate, or a cost that is needed
-            and unknown.
+        InputError: level out of range, or a cost that the policy needs is unknown.
     """
     if not 0 < level < 1:
         raise InputError(f"level is {level}, but it must be between 0 and 1, for instance 0.89.")
-    names = [str(name) for name in p_correct["llm"].values]
-    if [str(name) for name in p_correct_conditional["llm"].values] != names:
-        raise ValueError("p_correct and p_correct_conditional have different LLMs.")
-    allowed = allowed_llms(names, allow)
-    p, conditional = _flat(p_correct), _flat(p_correct_conditional)
-    mean = p.mean(axis=0, dtype=np.float64)
-    utility = expected_utility(mean, cost_usd, alpha=alpha, scale=scale)
-    choice = choose(utility, allowed)
-    best = probability_best(conditional, cost_usd, alpha=alpha, scale=scale, allowed=allowed)
-
-    columns = np.flatnonzero(allowed)
+    limits = limits or Limits()
+    choice = policy.choose(problem)
+    utility_known = not np.isnan(problem.utility[problem.allowed]).any() if problem.allowed.size else True
+    best = (
+        probability_best(problem.utility_draws_conditional, problem.allowed)
+        if utility_known
+        else np.full(problem.allowed.shape, np.nan)
+    )
     decisions = []
-    for query in range(len(mean)):
-        # Query by query, because quantiles copy their input.
-        lower, upper = np.quantile(p[:, query, :], [(1 - level) / 2, (1 + level) / 2], axis=0)
-        order = columns[
-            np.argsort(-utility[query, columns], kind="stable")
-        ]  # equals keep their order, as in `choose`
-        candidates = tuple(
-            Candidate(
-                llm=names[j],
-                p_correct=Interval(float(mean[query, j]), float(lower[j]), float(upper[j]), level),
-                cost_usd=None if np.isnan(cost_usd[query, j]) else float(cost_usd[query, j]),
-                utility=float(utility[query, j]),
-                p_best=float(best[query, j]),
-            )
-            for j in order
+    for query, (at, ranking) in enumerate(zip(choice.llm.tolist(), choice.ranking, strict=True)):
+        columns = ranking[problem.allowed[query, ranking]]
+        known = None if familiarity is None else float(familiarity[query])
+        chosen, why = _chosen(problem, limits, query, at, choice.clause[query], known)
+        columns = np.array(
+            [j for j in columns if j == chosen] + [j for j in columns if j != chosen], dtype=int
         )
-        decisions.append(Decision(query, names[choice[query]], _reason(candidates), candidates))
+        candidates = _candidates(problem, query, columns, best[query], level)
+        name = None if chosen is None else problem.llm[chosen]
+        decisions.append(Decision(query, name, _reason(name, why, candidates), candidates, known))
     return decisions
 
 
-def _flat(array: xr.DataArray) -> Float[np.ndarray, "sample query llm"]:
-    """Chains and draws in one axis; without a copy where the order of the dims is the usual one."""
-    values = array.transpose("chain", "draw", "query", "llm").values
-    return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])  # -1 fails without queries
+def _chosen(
+    problem: DecisionProblem, limits: Limits, query: int, at: int, clause: str, familiarity: float | None
+) -> tuple[int | None, str]:
+    """The LLM and the clause that says why: the policy's, or the fallback's where it is called for."""
+    if not problem.allowed[query].any():
+        return None, "the limits on cost and context length exclude every LLM"
+    least = limits.min_familiarity
+    if least is not None and familiarity is not None and familiarity < least:
+        why = f"the query is unfamiliar ({familiarity:.2f}, less than {least:g})"
+    elif at >= 0:
+        return at, clause
+    else:
+        why = clause
+    if limits.fallback is None:
+        return None, why
+    fallback = problem.llm.index(limits.fallback)
+    if not problem.allowed[query, fallback]:
+        return None, f"{why}, and the limits exclude the fallback {limits.fallback}"
+    return fallback, f"is the fallback, because {why}"
 
 
-def _reason(candidates: Sequence[Candidate]) -> str:
-    """One sentence: the winner's expected correctness and cost against the runner-up's and the cheapest's."""
+def _candidates(
+    problem: DecisionProblem,
+    query: int,
+    columns: np.ndarray,
+    best: Float[np.ndarray, " llm"],
+    level: float,
+) -> tuple[Candidate, ...]:
+    # Query by query, because quantiles copy their input.
+    lower, upper = np.quantile(
+        problem.p_correct[:, query, columns], [(1 - level) / 2, (1 + level) / 2], axis=0
+    )
+    return tuple(
+        Candidate(
+            llm=problem.llm[j],
+            p_correct=Interval(float(problem.mean_p[query, j]), float(lower[k]), float(upper[k]), level),
+            cost_usd=_known(problem.mean_cost[query, j]),
+            utility=_known(problem.utility[query, j]),
+            p_best=_known(best[j]),
+        )
+        for k, j in enumerate(columns.tolist())
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _reason(name: str | None, why: str, candidates: Sequence[Candidate]) -> str:
+    """One sentence: the choice's expected correctness and cost against the runner-up's and the cheapest's."""
+    if name is None:
+        return f"No LLM is chosen: {why}."
     winner, p = candidates[0], candidates[0].p_correct
     what = (
         f"expected correctness {p.mean:.2f} ({100 * p.level:g}% interval {p.lower:.2f} to {p.upper:.2f})"
         f"{_at_cost(winner)}"
     )
     if len(candidates) == 1:
-        return f"{winner.llm} is the only candidate: {what}."
+        if why.startswith("is the fallback"):
+            return f"{name} {why}: {what}."
+        return f"{name} is the only candidate: {what}."
     runner_up = candidates[1]
-    sentence = (
-        f"{winner.llm} has the highest utility: {what}, "
-        f"against {_brief(runner_up)} for the runner-up {runner_up.llm}"
-    )
+    sentence = f"{name} {why}: {what}, against {_brief(runner_up)} for the runner-up {runner_up.llm}"
     cheapest = min((c for c in candidates if c.cost_usd is not None), key=_cost, default=None)
     if cheapest is None:
         return f"{sentence}."

@@ -1,7 +1,4 @@
-"""Which LLM to take, given what is believed about correctness and cost: the policy `expected_utility`.
-
-The other policies of a router (cascades, budgets) would stand beside it and take the same arrays.
-"""
+"""Utility of an LLM for a query, and how probable it is that an LLM has the highest: what the decision rules are made of."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,21 +15,21 @@ def check_alpha(alpha: float) -> None:
 
 
 def expected_utility(
-    p_correct: Float[np.ndarray, "query llm"],
-    cost_usd: Float[np.ndarray, "query llm"],
+    p_correct: Float[np.ndarray, "*draw query llm"],
+    cost_usd: Float[np.ndarray, "*cost_draw query llm"],
     *,
     alpha: float,
     scale: float,
-) -> Float[np.ndarray, "query llm"]:
+) -> Float[np.ndarray, "*draw query llm"]:
     """IRT-Router's score `S = alpha * P - beta * C` with `beta = 1 - alpha`.
 
-    P is the posterior mean of `p_correct`: utility is linear in P, so its expectation over everything
-    uncertain needs no more than that mean. `C = cost_usd / scale`. The scale is fixed at fit, so an LLM's
-    utility does not depend on which other candidates there are.
+    With P the posterior mean of `p_correct` and `C` the expected cost this is the expected utility: S is linear in both, so its
+    expectation over everything uncertain needs no more than their means. `C = cost_usd / scale`. The scale is fixed at fit, so an
+    LLM's utility does not depend on which other candidates there are.
 
     Args:
-        p_correct: posterior mean probability of a correct answer (or expected graded score).
-        cost_usd: predicted cost of one answer in USD. NaN (unknown) makes that utility NaN.
+        p_correct: posterior mean probability of a correct answer (or expected graded score); or draws of it, for draws of S.
+        cost_usd: expected cost of one answer in USD, or draws of it. NaN (unknown) makes that utility NaN.
         alpha: weight of correctness, 0 to 1. At 1 cost and scale play no part and may be NaN.
         scale: the dearest LLM's mean cost on train in USD, `CostModel.scale_usd`.
 
@@ -46,19 +43,12 @@ def expected_utility(
     check_alpha(alpha)
     if alpha == 1:
         return p_correct.astype(np.float64)
-    return alpha * p_correct.astype(np.float64) - _cost_term(cost_usd, alpha, scale)
-
-
-def _cost_term(
-    cost_usd: Float[np.ndarray, "query llm"], alpha: float, scale: float
-) -> Float[np.ndarray, "query llm"]:
-    """`(1 - alpha) * C / scale`."""
     if not 0 < scale < np.inf:
         raise InputError(
             f"Cost counts at alpha {alpha}, but its scale is unknown: fit with prices and output tokens, or "
             "use alpha 1."
         )
-    return (1 - alpha) * cost_usd / scale
+    return alpha * p_correct.astype(np.float64) - (1 - alpha) * cost_usd / scale
 
 
 def choose(
@@ -81,35 +71,34 @@ def choose(
 
 
 def probability_best(
-    p_correct_conditional: Float[np.ndarray, "draw query llm"],
-    cost_usd: Float[np.ndarray, "query llm"],
-    *,
-    alpha: float,
-    scale: float,
-    allowed: Bool[np.ndarray, " llm"] | None = None,
+    utility: Float[np.ndarray, "draw query llm"],
+    allowed: Bool[np.ndarray, "query llm"] | None = None,
 ) -> Float[np.ndarray, "query llm"]:
     """P(LLM j has the highest utility among the allowed): the share of joint draws in which it has.
 
-    Draw s gives LLM j the utility `alpha * p_sj - (1 - alpha) * C_j`.
+    From draws of `alpha * p - (1 - alpha) * C` with p from `p_correct_conditional` and C given the query's own length, the
+    probability is over the parameters *and* over what is unknown about the query itself (its residuals, drawn once per draw and
+    shared across LLMs). It is not over the coin of a single answer. Equal utilities share a draw equally, so each row with an
+    allowed LLM sums to one; LLMs that are not allowed have 0.
 
-    The probability is over the parameters *and* over what is unknown about the query itself (its residual,
-    drawn once per draw and shared across LLMs: hence `p_correct_conditional`, not `p_correct`). It is not
-    over the coin of a single answer, and costs are taken as predicted. Equal utilities share a draw
-    equally, so each row sums to one; LLMs that are not allowed have 0.
+    Raises:
+        InputError: the utility of an allowed LLM is unknown (NaN).
+
+    >>> probability_best(np.array([[[0.2, 0.2]], [[0.9, 0.8]]])).tolist()
+    [[0.75, 0.25]]
     """
-    check_alpha(alpha)
-    llms = p_correct_conditional.shape[2]
-    which = np.arange(llms) if allowed is None else np.flatnonzero(allowed)
-    if which.size == 0:
-        raise InputError("No candidate LLM is left: allow at least one.")
-    term = np.zeros_like(cost_usd) if alpha == 1 else _cost_term(cost_usd, alpha, scale)
-    if np.isnan(term[:, which]).any():
-        raise InputError(
-            "The cost of a candidate LLM is unknown: give its prices, leave it out, or use alpha 1."
-        )
-    best = np.zeros(p_correct_conditional.shape[1:])
-    for query in range(len(best)):  # one query at a time: the full array of utilities may not fit into memory
-        utility = alpha * p_correct_conditional[:, query, which].astype(np.float64) - term[query, which]
-        top = utility == utility.max(axis=1, keepdims=True)
+    queries, llms = utility.shape[1:]
+    allowed = np.ones((queries, llms), dtype=bool) if allowed is None else allowed
+    best = np.zeros((queries, llms))
+    for query in range(queries):  # a copy of all queries' draws may not fit into memory
+        which = np.flatnonzero(allowed[query])
+        if not which.size:
+            continue
+        draws = utility[:, query, which]
+        if np.isnan(draws).any():
+            raise InputError(
+                "The cost of a candidate LLM is unknown: give its prices, leave it out, or use alpha 1."
+            )
+        top = draws == draws.max(axis=1, keepdims=True)
         best[query, which] = (top / top.sum(axis=1, keepdims=True)).mean(axis=0)
     return best

@@ -100,7 +100,7 @@ def test_a_decision_shows_its_best_candidates_and_counts_the_rest():
     shown = printed(decision_table(decision(12), most=3))
     assert "llm-2" in shown
     assert "llm-3" not in shown
-    assert "9 more candidates" in shown
+    assert "9 more candidates follow" in shown
     assert "llm-0 has the highest utility." in shown
     assert "more candidates" not in printed(decision_table(decision(3)))
 
@@ -109,6 +109,14 @@ def test_decisions_are_one_row_each():
     frame = decisions_frame(["a\nb", "c" * 100], [decision(2), decision(2)])
     assert frame["prompt"].tolist() == ["a b", "c" * (PROMPT_CHARACTERS - 3) + "..."]
     assert frame["LLM"].tolist() == ["llm-0", "llm-0"]
+
+
+def test_an_abstention_is_shown_as_one():
+    nobody = Decision(0, None, "No LLM is chosen: it is unfamiliar.", ())
+    assert "nobody" in printed(decision_table(nobody))
+    frame = decisions_frame(["a", "b"], [nobody, decision(2)])
+    assert frame["LLM"].isna().tolist() == [True, False]
+    print_table("Decisions", frame, console())
 
 
 @given(st.text(), st.integers(4, 60))

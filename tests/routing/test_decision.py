@@ -7,8 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.routing.correctness_policies import ChanceConstrained, MinSuccess
 from bayes_irt_router.routing.decision import decide
+from bayes_irt_router.routing.decision_problem import DecisionProblem
+from bayes_irt_router.routing.limits import Limits
 from bayes_irt_router.routing.policies import choose, expected_utility
+from bayes_irt_router.routing.utility_policies import ExpectedUtility
 
 LLMS = ["small", "middle", "large"]
 COST = np.array([[0.001, 0.004, 0.02]] * 2)
@@ -27,9 +31,13 @@ def draws(seed=0, mean=(0.3, 0.6, 0.8), queries=2):
     return xr.DataArray(p, coords, dims), xr.DataArray(conditional, coords, dims)
 
 
-def decided(alpha=0.8, cost=COST, **options):
+def decided(alpha=0.8, cost=COST, allow=LLMS, policy=None, turned=None, **options):
     p, conditional = draws()
-    return decide(p, conditional, cost, alpha=alpha, scale=SCALE, **options)
+    if turned:
+        p, conditional = p.transpose(*turned), conditional.transpose(*turned)
+    allowed = np.tile(np.isin(LLMS, allow), (2, 1))
+    problem = DecisionProblem.known_cost(p, conditional, cost, alpha=alpha, scale=SCALE, allowed=allowed)
+    return decide(problem, policy or ExpectedUtility(), **options)
 
 
 def test_ends_of_alpha():
@@ -76,14 +84,13 @@ def test_interval_is_over_the_parameter_draws_and_holds_its_level():
 
 
 def test_order_of_dimensions_does_not_matter():
-    p, conditional = draws()
-    turned = [array.transpose("llm", "draw", "query", "chain") for array in (p, conditional)]
-    assert decide(*turned, COST, alpha=0.8, scale=SCALE) == decided()
+    assert decided(turned=("llm", "draw", "query", "chain")) == decided()
 
 
 def test_one_prediction_without_spread_is_enough():
     p = xr.DataArray(np.array([[[[0.2, 0.9, 0.5]]]]), {"llm": LLMS}, ("chain", "draw", "query", "llm"))
-    (decision,) = decide(p, p, COST[:1], alpha=1.0, scale=SCALE)
+    problem = DecisionProblem.known_cost(p, p, COST[:1], alpha=1.0, scale=SCALE)
+    (decision,) = decide(problem, ExpectedUtility())
     winner = decision.candidates[0]
     assert (decision.llm, winner.p_best) == ("middle", 1.0)
     assert winner.p_correct.lower == winner.p_correct.upper == 0.9
@@ -91,7 +98,7 @@ def test_one_prediction_without_spread_is_enough():
 
 def test_json_shape():
     content = json.loads(json.dumps(decided()[1].to_dict(), allow_nan=False))
-    assert list(content) == ["index", "llm", "reason", "candidates"]
+    assert list(content) == ["index", "llm", "reason", "familiarity", "candidates"]
     assert content["index"] == 1
     assert list(content["candidates"][0]) == ["llm", "p_correct", "cost_usd", "utility", "p_best"]
     assert list(content["candidates"][0]["p_correct"]) == ["mean", "lower", "upper", "level"]
@@ -135,8 +142,6 @@ def test_reason_writes_small_costs_without_exponent():
     ("options", "problem"),
     [
         ({"alpha": 1.5}, "alpha is 1.5"),
-        ({"allow": ["huge"]}, "'huge'"),
-        ({"allow": []}, "No candidate"),
         ({"level": 1.0}, "level is 1.0"),
         ({"level": 0.0}, "level is 0.0"),
     ],
@@ -146,12 +151,42 @@ def test_wrong_options_are_input_errors(options, problem):
         decided(**options)
 
 
-def test_predictions_must_be_of_the_same_llms():
-    p, conditional = draws()
-    with pytest.raises(ValueError, match="different LLMs"):
-        decide(p, conditional.isel(llm=[0, 2, 1]), COST, alpha=0.8, scale=SCALE)
-
-
 def test_no_queries_no_decisions():
     p, conditional = draws(queries=0)
-    assert decide(p, conditional, np.zeros((0, 3)), alpha=0.8, scale=SCALE) == []
+    problem = DecisionProblem.known_cost(p, conditional, np.zeros((0, 3)), alpha=0.8, scale=SCALE)
+    assert decide(problem, ExpectedUtility()) == []
+
+
+def test_abstention_says_why_and_a_fallback_takes_its_place():
+    policy = MinSuccess(target=0.99)
+    for decision in decided(policy=policy):
+        assert decision.llm is None
+        assert decision.reason.startswith(
+            "No LLM is chosen: no candidate has an expected correctness of 0.99"
+        )
+        assert "large" in decision.reason  # the nearest
+        assert len(decision.candidates) == 3
+    for decision in decided(policy=policy, limits=Limits(fallback="small")):
+        assert decision.llm == decision.candidates[0].llm == "small"
+        assert "is the fallback, because no candidate" in decision.reason
+
+
+def test_unfamiliar_queries_go_to_the_fallback_or_to_nobody():
+    familiarity = np.array([0.9, 0.2])
+    with_fallback = decided(limits=Limits(fallback="small", min_familiarity=0.5), familiarity=familiarity)
+    assert [d.llm for d in with_fallback] == ["middle", "small"]
+    assert "unfamiliar (0.20" in with_fallback[1].reason
+    without = decided(limits=Limits(min_familiarity=0.5), familiarity=familiarity)
+    assert [d.llm for d in without] == ["middle", None]
+    assert [d.familiarity for d in without] == [0.9, 0.2]
+
+
+def test_a_query_that_the_limits_leave_nobody_for_is_told():
+    p, conditional = draws()
+    allowed = np.array([[True, True, True], [False, False, False]])
+    for policy in (ExpectedUtility(), ChanceConstrained(target=0.5)):
+        problem = DecisionProblem.known_cost(p, conditional, COST, alpha=0.8, scale=SCALE, allowed=allowed)
+        first, second = decide(problem, policy)
+        assert first.llm is not None
+        assert (second.llm, second.candidates) == (None, ())
+        assert "exclude every LLM" in second.reason

@@ -65,13 +65,13 @@ def test_decisions_say_everything(router):
 
 def test_json_is_the_documented_one(router):
     content = json.loads(json.dumps(routing_json(router.route(PROMPTS), 0.8), allow_nan=False))
-    assert list(content) == ["schema_version", "policy", "alpha", "decisions"]
+    assert list(content) == ["schema_version", "policy", "options", "alpha", "decisions"]
     assert (content["schema_version"], content["policy"], content["alpha"]) == (1, "expected_utility", 0.8)
-    assert list(content["decisions"][0]) == ["index", "llm", "reason", "candidates"]
+    assert list(content["decisions"][0]) == ["index", "llm", "reason", "familiarity", "candidates"]
 
 
 def test_only_cost_counts_at_alpha_0_and_only_correctness_at_1(router):
-    usd = router.cost.predict_cost(PROMPTS)
+    usd = np.stack([router.predict_cost([prompt])["cost_usd"].values.mean(axis=0)[0] for prompt in PROMPTS])
     for row, decision in zip(usd, router.route(PROMPTS, alpha=0.0), strict=True):
         assert decision.llm == router.posterior.llm[int(row.argmin())]
     for decision in router.route(PROMPTS, alpha=1.0):
