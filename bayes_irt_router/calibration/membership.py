@@ -16,7 +16,8 @@ from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.schema import PRICES
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
-from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.irt.answer_length import with_unmodelled_llm
 
 FEWEST_EFFECTIVE = 100.0  # draws; with fewer, intervals are mostly chance
 
@@ -32,9 +33,10 @@ def with_llm(
     """The fitted model with one more LLM, or with a known one placed anew.
 
     All parameter draws are taken in the order of ``placement.index``, so that they are equal-weight draws of the joint posterior where the
-    placement is joint, and unchanged where it is cut; the LLM's ability joins them. The cost model gets its prices and tokens. The
-    record lists the placement under ``calibrations``. The convergence gate gets a row with the effective number of draws, and a
-    complaint where they are fewer than 100 or the weights cannot be trusted (k-hat above 0.7).
+    placement is joint, and unchanged where it is cut; the LLM's ability joins them. The cost model gets its prices and tokens; of the
+    lengths of its answers only the mean is known. The record lists the placement under ``calibrations``. The convergence gate gets a
+    row with the effective number of draws, and a complaint where they are fewer than 100 or the weights cannot be trusted (k-hat above
+    0.7).
 
     Args:
         posterior: the fitted model.
@@ -81,6 +83,8 @@ def with_llm(
     groups["posterior"] = others.assign_coords(llm=names).assign(ability=(ability.dims, values))
     groups["sample_stats"] = resampled(groups["sample_stats"])
     groups["llms"] = _with_row(groups["llms"], llm, info, merged(answers))
+    if ANSWER_LENGTH in groups:
+        groups[ANSWER_LENGTH] = with_unmodelled_llm(groups[ANSWER_LENGTH], llm)
 
     cost = CostModel.from_dict(posterior.record["cost"])
     cost = with_llm_cost(cost, llm, info, merged(answers), characters or {})

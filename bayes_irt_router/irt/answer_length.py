@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 
 TOKENS, USD, NOTHING = "tokens", "usd", "nothing"  # what is counted of an LLM's answers
+UNMODELLED = "unmodelled"  # an LLM that came after the fit: only a mean is known of its answers
 SPREAD_LIMIT = 2.0  # of the log of a query's spread, which is not extrapolated without bound
 
 
@@ -76,4 +77,15 @@ def answer_length_distribution(
         mean,
         draws["residual_sd"].values[:, None].astype(np.float64) * np.sqrt(inflation) * spread,
         draws["noise_sd"].values[:, None, :].astype(np.float64) * spread[:, :, None],
+    )
+
+
+def with_unmodelled_llm(draws: xr.Dataset, llm: str) -> xr.Dataset:
+    """The draws with one more LLM that the model says nothing of (its parameters are NaN); a known one stays as it is."""
+    names = [str(name) for name in draws["llm"].values]
+    if llm in names:
+        return draws
+    unit, counted = draws["unit"].values.astype(str), draws["counted"].values
+    return draws.reindex(llm=np.array([*names, llm])).assign(
+        unit=("llm", np.array([*unit, UNMODELLED])), counted=("llm", np.append(counted, 0))
     )

@@ -5,7 +5,7 @@ import xarray as xr
 
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.answer_length import NOTHING, USD, answer_length_distribution
+from bayes_irt_router.irt.answer_length import NOTHING, UNMODELLED, USD, answer_length_distribution
 
 DIMS = ("cost_draw", "query", "llm")
 
@@ -22,7 +22,7 @@ def predict_cost(
 
     LLMs without counts are drawn from the population of LLMs, or have the number of output tokens assumed at fit. Without an
     answer-length model (no counts at all, or a folder of an older version) there is one draw, the mean of `CostModel`, three times.
-    LLMs whose cost is unknown have NaN.
+    LLMs that came after the fit have that mean, too. LLMs whose cost is unknown have NaN.
 
     Args:
         posterior: the fitted model.
@@ -49,6 +49,7 @@ def predict_cost(
     unit = lengths["unit"].values.astype(str)
     in_usd, uncounted = unit == USD, unit == NOTHING
     fixed = uncounted & ((cost.assumed_output_tokens is not None) | ~np.isnan(cost.mean_observed_cost_usd))
+    fixed |= unit == UNMODELLED
     price = np.where(in_usd, 1.0, cost.output_price_per_million / 1e6)
     known = np.where(in_usd, 0.0, cost.input_tokens(texts) * cost.input_price_per_million / 1e6)
 

@@ -10,6 +10,7 @@ from bayes_irt_router.calibration.placing import place
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.storage import load, save
+from bayes_irt_router.routing.cost_prediction import predict_cost
 from bayes_irt_router.routing.prediction import predict
 
 INFO = {"family": "fresh", "input_price_per_million": 2.0, "output_price_per_million": 6.0}
@@ -94,6 +95,19 @@ def test_a_known_llm_is_placed_anew_and_keeps_its_place(small_fit, placement, an
         updated.tree["llms"].to_dataset()["family"].values.tolist()
         == small_fit.tree["llms"].to_dataset()["family"].values.tolist()
     )
+
+
+def test_the_new_llm_costs_its_mean_and_the_others_what_they_did(grown, small_fit, bank, tmp_path):
+    queries = bank(8, seed=5)
+    save(grown, tmp_path / "model")
+    before, after = (
+        predict_cost(model, queries, np.random.default_rng(0), 50)["cost_usd"]
+        for model in (small_fit, load(tmp_path / "model"))
+    )
+    xr.testing.assert_allclose(after.sel(llm=small_fit.llm), before)
+    texts = [str(text) for text in queries["text"].values]
+    expected = costs(grown).predict_cost(texts)[:, -1]
+    np.testing.assert_allclose(after.sel(llm="fresh-1").values, np.tile(expected, (50, 1)), rtol=1e-5)
 
 
 def test_the_next_llm_has_the_same_prior_whoever_has_come_or_gone(grown, small_fit):
