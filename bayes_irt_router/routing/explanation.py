@@ -12,7 +12,7 @@ from bayes_irt_router.irt.response import item_distribution
 from bayes_irt_router.routing.decision_problem import DecisionProblem
 
 NEIGHBOURS = 5
-MEANING = "meaning of the text"  # what all features of the embedding are called together
+MEANING = "likeness to known queries"  # what all features of the kernel are called together
 
 
 @dataclass(frozen=True)

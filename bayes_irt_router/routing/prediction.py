@@ -22,7 +22,7 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
     * ``p_correct_conditional``: ``sigmoid(a . theta - b)`` with one draw of the query's residuals for each draw of the parameters,
       shared by all LLMs. It is the joint distribution over LLMs: for P(best), cascades and replicated accuracy.
 
-    ``familiarity`` (query), in [0, 1], says how much of the embedding's effect the training queries can speak about: 1 where they lie
+    ``familiarity`` (query), in [0, 1], says how much of the kernel's effect the training queries can speak about: 1 where they lie
     close, 0 where there are none.
 
     Args:
