@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import pandas as pd
 from provenance import git
 
 from bayes_irt_router.data.files import atomic_path
@@ -22,6 +23,13 @@ from bayes_irt_router.report.tables import markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path(__file__).parents[1] / "runs" / "folds"
+
+
+FINE = ("log loss", "Brier", "AUC", "ECE")  # methods differ in the fourth decimal
+
+
+def finer(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{name: table[name].map("{:.4f}".format) for name in FINE if name in table})
 
 
 def main() -> None:
@@ -57,7 +65,11 @@ def main() -> None:
             {"data": name, "pooled_at": git("rev-parse", "--short", "HEAD"), **found.to_dict()}
         ),
         ".md": "\n\n".join(
-            [f"# {name}", *(f"## {title}\n\n{markdown_table(table)}" for title, table in tables), *notes]
+            [
+                f"# {name}",
+                *(f"## {title}\n\n{markdown_table(finer(table))}" for title, table in tables),
+                *notes,
+            ]
         ),
     }
     for suffix, text in written.items():
