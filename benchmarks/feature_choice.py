@@ -137,7 +137,13 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--only", default=None, help="some of the variants, separated by semicolons; the first is compared to"
+    )
     arguments = parser.parse_args()
+    chosen = (
+        VARIANTS if arguments.only is None else {name: VARIANTS[name] for name in arguments.only.split(";")}
+    )
 
     data = featurize(select_split(read_dataset(arguments.data), "train"), Encoder())
     rng = np.random.default_rng(arguments.seed)
@@ -148,14 +154,14 @@ def main() -> None:
     score, trials = np.nan_to_num(data["score"].values), data["trials"].values.astype(float)
     starts = {
         traits: {h: point_abilities(score[fold != h], trials[fold != h], traits) for h in range(FOLDS)}
-        for traits in sorted({variant.traits for variant in VARIANTS.values()})
+        for traits in sorted({variant.traits for variant in chosen.values()})
     }
     count, rows, first = trials.sum(axis=1), {}, None
-    for name, variant in VARIANTS.items():
+    for name, variant in chosen.items():
         began = time.perf_counter()
 
-        def groups(inside: np.ndarray, chosen: Variant = variant) -> list[FeatureGroup]:
-            return feature_groups(data, inside, chosen)
+        def groups(inside: np.ndarray, settings: Variant = variant) -> list[FeatureGroup]:
+            return feature_groups(data, inside, settings)
 
         loss = held_out_loss(data, fold, groups, starts[variant.traits])
         first = loss if first is None else first
