@@ -1,0 +1,73 @@
+"""Do the chains agree?"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bayes_irt_router.inference.diagnostics import SCALARS
+from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.report.plots.intervals import words
+from bayes_irt_router.report.task_accuracy import task_accuracy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LLMS = 4
+
+
+def rank_plots(posterior: Posterior) -> "Figure":
+    """Rank plots of what the convergence gate judges: hyperparameters, log density, and the LLM means with the largest r-hat.
+
+    Draws are ranked over all chains; for each chain the difference of the ranks' empirical distribution from the uniform one is
+    shown (ArviZ's ``plot_rank``; Säilynoja, Bürkner and Vehtari, 2022). Chains that agree stay near 0; where ArviZ's multi-chain test
+    finds a deviation, the points that carry it are marked. The gate judged all draws; these are the kept ones.
+
+    Args:
+        posterior: the fitted model.
+    """
+    import arviz as az
+    from matplotlib import pyplot
+
+    shown = xr.Dataset(rank_quantities(posterior))
+    count = len(shown.data_vars)
+    columns = min(4, count)
+    collection = az.plot_rank(
+        shown,
+        group="posterior",
+        backend="matplotlib",
+        col_wrap=columns,
+        visuals={"title": {"size": 8}, "xlabel": {"size": 8, "text": "fractional rank"}},
+        figure_kwargs={
+            "figsize": (2.6 * columns, 0.8 + 1.9 * -(-count // columns)),
+            "figsize_units": "inches",
+        },
+    )
+    figure: Figure = collection.viz["figure"].item()
+    pyplot.close(figure)  # ArviZ draws by pyplot, whose list of open figures would keep it for ever
+    figure.suptitle("Rank plots, a line a chain: difference from uniform ranks", fontsize=9)
+    return figure
+
+
+def rank_quantities(posterior: Posterior) -> dict[str, xr.DataArray]:
+    """What :func:`rank_plots` shows, by name; dims (chain, draw)."""
+    draws = posterior.draws
+    found: dict[str, xr.DataArray] = {}
+    for name in (name for name in SCALARS if name in draws):
+        array = draws[name].astype(np.float64)
+        flat = array.stack(entry=array.dims[2:]) if array.ndim > 2 else array.expand_dims("entry", axis=2)
+        for k in range(flat.sizes["entry"]):
+            label = words(name) if flat.sizes["entry"] == 1 else f"{words(name)} {k}"
+            found[label] = flat.isel(entry=k, drop=True)
+    stats = posterior.tree["sample_stats"].to_dataset()
+    found["log density"] = stats["lp" if "lp" in stats else "logp"].astype(np.float64)
+    table = posterior.gate.table
+    means = table[table["quantity"] == "LLM mean"].sort_values("r_hat", ascending=False)
+    worst = [str(name) for name in means["name"] if str(name) in posterior.llm][:LLMS]
+    if worst:
+        accuracy = task_accuracy(posterior).mean("task")
+        found |= {f"mean of {name}": accuracy.sel(llm=name, drop=True) for name in worst}
+    return {
+        name: array.reset_coords(drop=True).drop_vars(list(array.coords), errors="ignore")
+        for name, array in found.items()
+    }
