@@ -28,14 +28,14 @@ def best_llm_map(posterior: Posterior) -> "Figure":
     kept = np.flatnonzero((best.values >= SMALLEST).any(axis=0))
     kept = kept[np.argsort(-best.values[:, kept].sum(axis=0), kind="stable")]
     values, tasks = best.values[:, kept], [str(name) for name in best["task"].values]
-    figure = new_figure(2.6 + 0.62 * len(kept), 2.6 + 0.36 * len(tasks))
+    figure = new_figure(max(6.6, 3.4 + 0.62 * len(kept)), 2.8 + 0.33 * len(tasks))
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in zip(*np.nonzero(values >= SMALLEST), strict=True):
         p = values[row, column]
         text = f"{p:.2f}" if p < 0.995 else ">.99"
         axes.text(
-            column, row, text, ha="center", va="center", fontsize=8, color="white" if p > 0.55 else "0.1"
+            column, row, text, ha="center", va="center", fontsize=8, color="white" if p > 0.62 else "0.1"
         )
     axes.set_xticks(
         range(len(kept)),
@@ -52,10 +52,11 @@ def best_llm_map(posterior: Posterior) -> "Figure":
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     rest = best.sizes["llm"] - len(kept)
-    left_out = f"; {rest} LLMs below 1 % everywhere are left out" if rest else ""
+    left_out = f"\n{rest} LLMs below 1 % everywhere are left out" if rest else ""
     axes.set_title(
-        f"P(best) on each task's fitted queries, cost aside\n(behind a task: highest mean P(correct)){left_out}",
+        f"P(best) on each task's fitted queries, cost aside\n(in brackets: highest posterior mean P(correct)){left_out}",
         fontsize=9,
+        loc="left",
     )
     figure.colorbar(image, ax=axes, label="P(best)", shrink=0.8)
     return figure

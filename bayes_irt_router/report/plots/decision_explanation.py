@@ -31,8 +31,8 @@ def decision_explanation(decision: Decision) -> "Figure":
         raise InputError("The decision carries no explanation: route with explain=True, and with candidates.")
     shown = decision.candidates[:CANDIDATES]
     features = explanation.contributions[:FEATURES]
-    figure = new_figure(10, 1.9 + 0.3 * max(len(shown), len(features)))
-    left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
+    figure = new_figure(11.5, 1.9 + 0.3 * max(len(shown), len(features)))
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1])
     _candidates(left, decision, shown)
     _contributions(right, explanation)
     return figure
@@ -45,7 +45,7 @@ def _candidates(axes: "Axes", decision: Decision, shown: tuple[Candidate, ...]) 
         p = one.p_correct
         axes.hlines(row, p.lower, p.upper, color=colour, linewidth=2)
         axes.plot(p.mean, row, "D" if chosen else "o", color=colour, markersize=7 if chosen else 5)
-        cost = "" if one.cost_usd is None else f"{one.cost_usd:.2g} USD"
+        cost = "" if one.cost_usd is None else f"{_plain(one.cost_usd)} USD"
         best = "" if one.p_best is None else f"P(best) {one.p_best:.2f}"
         axes.text(
             1.02,
@@ -68,6 +68,11 @@ def _candidates(axes: "Axes", decision: Decision, shown: tuple[Candidate, ...]) 
     )
 
 
+def _plain(usd: float) -> str:
+    """Two significant digits, without an exponent."""
+    return np.format_float_positional(usd, precision=2, fractional=False, trim="-")
+
+
 def _contributions(axes: "Axes", explanation: Explanation) -> None:
     shown = explanation.contributions[:FEATURES]
     rows = np.arange(len(shown))
@@ -76,7 +81,7 @@ def _contributions(axes: "Axes", explanation: Explanation) -> None:
     axes.axvline(0, color="0.4", linewidth=0.9)
     name_rows(axes, [words(one.feature) for one in shown])
     tidy(axes)
-    axes.set_xlabel("contribution to difficulty, logits (right: harder; whiskers: 1 posterior SD)")
+    axes.set_xlabel("logits added to difficulty (whiskers: 1 posterior SD)")
     axes.set_title(
         f"Expected difficulty {explanation.difficulty:+.1f} logits,\n"
         f"harder than {explanation.difficulty_percentile:.0f} % of the fitted queries",

@@ -69,7 +69,8 @@ def item_characteristic_curves(
     figure.supxlabel("general ability, SDs of the fitted LLMs", fontsize=9)
     figure.supylabel("P(correct)", fontsize=9)
     figure.suptitle(
-        f"Item characteristic curves: posterior mean and {100 * level:g} % band; dots: the LLMs", fontsize=9
+        f"Item characteristic curves: posterior mean and {100 * level:g} % equal-tailed band; dots: the LLMs",
+        fontsize=9,
     )
     return figure
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 3
-BINS = 40
+BINS = 25
 
 
 def prior_and_posterior(posterior: Posterior) -> "Figure":
     """Each hyperparameter: the prior's density as a dashed line, the posterior draws as a histogram.
 
     The priors are known in closed form, so their densities are exact, other than in ArviZ's ``plot_prior_posterior``, which
-    needs draws of them. The axis holds the posterior and the middle 90 % of the prior.
+    needs draws of them. The axis holds the posterior and the middle 80 % of the prior.
 
     Args:
         posterior: the fitted model.
@@ -50,7 +50,7 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
 
 def _panel(axes: "Axes", label: str, prior: Any, values: np.ndarray) -> None:
     lower, upper = ends(values, 0.99)
-    left, right = min(float(prior.ppf(0.05)), lower), max(float(prior.ppf(0.95)), upper)
+    left, right = min(float(prior.ppf(0.1)), lower), max(float(prior.ppf(0.9)), upper)
     x = np.linspace(left, right, 300)
     axes.hist(values, bins=BINS, density=True, color=COLOURS[0], alpha=0.55, linewidth=0)
     axes.plot(x, prior.pdf(x), color="0.15", linestyle="--", linewidth=1.2)

@@ -54,8 +54,8 @@ def reliability_diagram(judged: xr.Dataset, predictor: str = MODEL, *, level: fl
     upper_axes.set_ylabel("mean score of the answers, %")
     upper_axes.set_ylim(-2, 102)
     upper_axes.set_title(
-        f"Reliability of {escaped(predictor)} on {judged.sizes['query']:,} queries: bars hold {100 * level:g} % of "
-        f"what\nit would produce itself. ECE {ece(p, score, BINS):.3f}, by itself below {reference:.3f} in 95 % of cases",
+        f"Predictor {escaped(predictor)!r}, {judged.sizes['query']:,} queries; bars hold {100 * level:g} % of what it would produce "
+        f"itself.\nECE {ece(p, score, BINS):.3f}; on its own answers it would be below {reference:.3f} in 95 % of cases",
         fontsize=9,
     )
     seen = ~np.isnan(score)
