@@ -1,4 +1,4 @@
-"""Figures as files and as text for a page."""
+"""Figures as files, and as text inside a page."""
 
 import base64
 import io
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 150
+LARGEST_SVG = 300_000  # bytes
 
 
 def write_figure(figure: "Figure", path: Path) -> None:
@@ -22,14 +23,17 @@ def write_figure(figure: "Figure", path: Path) -> None:
         temporary.write_bytes(content.getvalue())
 
 
-def svg_data_url(figure: "Figure") -> str:
-    """The picture as an address that holds its own content, for ``<img src>``: transparent, its text kept as text.
+def data_url(figure: "Figure") -> str:
+    """The picture as an address that holds its own content, for ``<img src>``; transparent, and the same for the same figure.
 
-    The same figure gives the same bytes.
+    SVG with its text kept as text, unless its lines are so many that PNG is smaller.
     """
     from matplotlib import rc_context
 
-    content = io.BytesIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "birt", "font.family": "sans-serif"}):
-        figure.savefig(content, format="svg", dpi=DPI, transparent=True, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+    svg, png = io.BytesIO(), io.BytesIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "birt"}):
+        figure.savefig(svg, format="svg", dpi=DPI, transparent=True, metadata={"Date": None})
+    if len(svg.getvalue()) <= LARGEST_SVG:
+        return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode("ascii")
+    figure.savefig(png, format="png", dpi=DPI, transparent=True, metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")

@@ -81,7 +81,7 @@ def _contributions(axes: "Axes", explanation: Explanation) -> None:
     axes.axvline(0, color="0.4", linewidth=0.9)
     name_rows(axes, [words(one.feature) for one in shown])
     tidy(axes)
-    axes.set_xlabel("logits added to difficulty (whiskers: 1 posterior SD)")
+    axes.set_xlabel("added to difficulty, logits\n(whiskers: 1 posterior SD)")
     axes.set_title(
         f"Expected difficulty {explanation.difficulty:+.1f} logits,\n"
         f"harder than {explanation.difficulty_percentile:.0f} % of the fitted queries",

@@ -49,6 +49,7 @@ def information_functions(posterior: Posterior, *, level: float = LEVEL) -> "Fig
     for panel in panels.flat[len(tasks) :]:
         panel.set_visible(False)
     mean = information.mean(axis=0)
+    top = 1.05 * float(ends(information, level)[1].max())
     for task, axes in zip(range(len(tasks)), panels.flat, strict=False):
         axes.plot(grid, mean.T, color="0.8", linewidth=0.7)
         lower, upper = ends(information[:, task], level)
@@ -56,7 +57,7 @@ def information_functions(posterior: Posterior, *, level: float = LEVEL) -> "Fig
         axes.plot(grid, mean[task], color=COLOURS[0], linewidth=1.8)
         axes.plot(ability, np.zeros_like(ability), "|", color="0.2", markersize=9, clip_on=False)
         axes.set_title(f"{escaped(str(tasks[task]))} ({(index == task).sum():,})", fontsize=8)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, top)
         axes.set_xlim(-span, span)
         tidy(axes)
     figure.supxlabel("general ability, SDs of the fitted LLMs (ticks: the LLMs)", fontsize=9)

@@ -45,7 +45,16 @@ def rank_plots(posterior: Posterior) -> "Figure":
     )
     figure: Figure = collection.viz["figure"].item()
     pyplot.close(figure)  # ArviZ draws by pyplot, whose list of open figures would keep it for ever
-    figure.suptitle("Rank plots, a line a chain: difference from uniform ranks", fontsize=9)
+    figure.set_layout_engine("constrained")
+    for axes in figure.axes:
+        axes.tick_params(labelsize=8)
+        for text in axes.texts:
+            text.set_fontsize(7)
+    figure.suptitle(
+        "Rank plots, a line a chain: difference of the ranks' distribution from the uniform one;\n"
+        "p: of the test that the chains agree; marked points: where they do not (p < 0.01)",
+        fontsize=9,
+    )
     return figure
 
 
@@ -67,7 +76,5 @@ def rank_quantities(posterior: Posterior) -> dict[str, xr.DataArray]:
     if worst:
         accuracy = task_accuracy(posterior).mean("task")
         found |= {f"mean of {name}": accuracy.sel(llm=name, drop=True) for name in worst}
-    return {
-        name: array.reset_coords(drop=True).drop_vars(list(array.coords), errors="ignore")
-        for name, array in found.items()
-    }
+    coords = {"chain": draws["chain"].values, "draw": draws["draw"].values}
+    return {name: xr.DataArray(array.values, coords, ("chain", "draw")) for name, array in found.items()}
