@@ -68,7 +68,7 @@
     const point = data.curve[Math.round(100 * alpha)];
     at("alpha-value").textContent = alpha.toFixed(2);
     slider.setAttribute("aria-valuetext", `alpha ${alpha.toFixed(2)}`);
-    let told = `Expected: ${percent(now.p)} right (${percent(data.level, 0)} interval ${percent(point.lower)} to ${percent(point.upper)})`;
+    let told = `Expected: ${percent(now.p)} right (${percent(data.level, 0)} of outcomes: ${percent(point.lower)} to ${percent(point.upper)})`;
     if (data.priced) told += ` at ${usd(now.cost)} USD an answer`;
     told += ".";
     if (now.seen) told += ` Observed: ${percent(now.right)} right, on ${now.seen} of ${data.query.length} queries that the chosen LLM answered.`;

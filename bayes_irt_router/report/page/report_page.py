@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from bayes_irt_router.inference.diagnostics import CELL_SHARE, CHAINS, DIVERGENT, ESS, R_HAT, R_HAT_CELL
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.page.held_out import HeldOut
 from bayes_irt_router.report.page.pictures import Picture
@@ -22,6 +24,12 @@ SECTIONS = {
     "promises": "Does the model keep its promises?",
     "queries": "What are the queries like?",
 }
+
+CRITERIA = (
+    f"The gate asks for at least {CHAINS} chains; r-hat of at most {R_HAT} for every scalar and {CELL_SHARE:.0%} of the cells, and of "
+    f"at most {R_HAT_CELL} for every cell; bulk and tail ESS of at least {ESS:.0f}; and at most {DIVERGENT:.1%} divergent draws. Below is "
+    "the worst of each sort of quantity."
+)
 
 
 def report_page(
@@ -71,6 +79,7 @@ def report_page(
         pictures={name: [one for one in pictures if one.section == name] for name in SECTIONS},
         notes=_notes(posterior, held, routed),
         level=f"{100 * level:g} %",
+        scale=np.format_float_positional(routed.scale_usd, precision=2, fractional=False, trim="-"),
     )
 
 
@@ -79,7 +88,7 @@ def _gate(posterior: Posterior) -> dict[str, Any]:
     return {
         "passed": gate.passed,
         "verdict": gate.verdict,
-        "complaints": list(gate.complaints),
+        "criteria": CRITERIA,
         "table": _rows(gate.summary()),
     }
 
@@ -101,7 +110,7 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
         ("Data", f"{data['queries']:,} queries × {data['llms']} LLMs, {data['responses']:,} responses"),
         ("Sampler", f"NUTS ({sampler['backend']}), {sampler['chains']} chains of {sampler['draws']:,} draws"),
         ("Draws kept", f"{posterior.size:,}"),
-        ("Fitted", str(record["fitted"])),
+        ("Fitted", str(record["fitted"])[:10]),
     ]
 
 

@@ -1,6 +1,6 @@
 """The queries that a reader of the report may route: what each LLM is expected to do on them, and at what cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from bayes_irt_router.routing.policies import choose, expected_utility, probabil
 from bayes_irt_router.routing.router import BATCH, Request, Router
 
 MOST_QUERIES = 400  # on the page, evenly over tasks: a page must load on a phone
-DRAWS = 200  # behind the bands
+DRAWS = 400  # behind the bands
 ALPHAS = tuple(k / 100 for k in range(101))
 
 
@@ -36,7 +36,7 @@ class RoutedQueries:
         cost_usd: expected cost of an answer, to four significant digits; 0 where nothing is priced.
         allowed: whether the query fits into the LLM's context.
         score: observed, NaN where not; None where no data were given.
-        joint: draws of P(correct) shared among LLMs, residuals included.
+        replicated: joint draws of answers, right or wrong: parameters, the queries' residuals, and the coin of each answer.
         scale_usd: what costs are divided by.
         priced: whether costs are known.
         level: of the intervals.
@@ -55,7 +55,7 @@ class RoutedQueries:
     cost_usd: Float[np.ndarray, "query llm"]
     allowed: Bool[np.ndarray, "query llm"]
     score: Float[np.ndarray, "query llm"] | None
-    joint: Float[np.ndarray, "draw query llm"]
+    replicated: Bool[np.ndarray, "draw query llm"]
     scale_usd: float
     priced: bool
     level: float
@@ -69,12 +69,12 @@ class RoutedQueries:
 
     @cached_property
     def curve(self) -> list[dict[str, float]]:
-        """For every alpha the mean expected cost and accuracy of the choices, with the interval of the accuracy."""
+        """For every alpha the mean expected cost and accuracy of the choices, and the interval of what would be observed."""
         rows = np.arange(len(self.query))
         points = []
         for alpha in ALPHAS:
             at = self.chosen(alpha)
-            accuracy = self.joint[:, rows, at].mean(axis=1, dtype=np.float64)
+            accuracy = self.replicated[:, rows, at].mean(axis=1, dtype=np.float64)
             lower, upper = np.quantile(accuracy, [(1 - self.level) / 2, (1 + self.level) / 2])
             points.append(
                 {
@@ -141,15 +141,20 @@ def unseen_queries(
                 problem.p_correct_conditional[thin],
             )
         )
-    p = np.concatenate([part[0] for part in parts], axis=1)
-    best, cost, allowed = (np.concatenate([part[k] for part in parts]) for k in (1, 2, 3))
-    joint = np.concatenate([part[4] for part in parts], axis=1)
-    score = np.full(p.shape[1:], np.nan)
+    p, best, cost, allowed, joint = zip(*parts, strict=True)
+    believed = _Believed(
+        np.concatenate(p, axis=1),
+        np.concatenate(joint, axis=1),
+        np.concatenate(best),
+        np.concatenate(cost),
+        np.concatenate(allowed),
+    )
+    score = np.full(believed.p_best.shape, np.nan)
     columns = [posterior.llm.index(str(name)) for name in queries["llm"].values]
     score[:, columns] = shown["score"].transpose("query", "llm").values
-    return _assembled(
-        posterior, shown, task[kept], p, joint, best, cost, allowed, score, level, len(task), show_texts, ()
-    )
+    shown = shown.assign_coords(task=("query", task[kept]))
+    found = _candidates(posterior, shown, believed, level, seed, (), show_texts=show_texts)
+    return replace(found, available=len(task), score=_of(found, posterior, shown, score))
 
 
 def fitted_queries(posterior: Posterior, *, level: float, seed: int) -> RoutedQueries:
@@ -170,7 +175,8 @@ def fitted_queries(posterior: Posterior, *, level: float, seed: int) -> RoutedQu
     thin = np.linspace(0, posterior.size - 1, min(DRAWS, posterior.size)).round().astype(int)
     blocks = np.array_split(np.arange(len(kept)), max(1, -(-len(kept) // BATCH)))
     p = np.concatenate([p_correct(ability, a[:, block], b[:, block]) for block in blocks], axis=1)
-    cost_model, notes = CostModel.from_dict(posterior.record["cost"]), ()
+    cost_model = CostModel.from_dict(posterior.record["cost"])
+    notes: tuple[str, ...] = ()
     shown = table.isel(query=kept)
     if posterior.texts is None:
         cost = cost_model.known_cost(["x" * NOMINAL_CHARACTERS] * len(kept))
@@ -184,22 +190,12 @@ def fitted_queries(posterior: Posterior, *, level: float, seed: int) -> RoutedQu
         usd = predict_cost(posterior, shown, np.random.default_rng([seed, 1]), DRAWS)
         cost = usd["cost_usd"].values.mean(axis=0, dtype=np.float64)
     allowed = np.ones(cost.shape, dtype=bool)
-    best = probability_best(p, allowed)
-    return _assembled(
-        posterior,
-        shown,
-        task[kept],
-        p,
-        p[thin],
-        best,
-        cost,
-        allowed,
-        None,
-        level,
-        len(task),
-        posterior.texts is not None,
-        notes,
+    believed = _Believed(p, p[thin], probability_best(p, allowed), cost, allowed)
+    shown = shown.assign_coords(task=("query", task[kept]))
+    found = _candidates(
+        posterior, shown, believed, level, seed, notes, show_texts=posterior.texts is not None
     )
+    return replace(found, available=len(task))
 
 
 def spread_over_tasks(task: np.ndarray, most: int, rng: np.random.Generator) -> Int[np.ndarray, " kept"]:
@@ -217,22 +213,29 @@ def spread_over_tasks(task: np.ndarray, most: int, rng: np.random.Generator) -> 
     return np.sort(np.argsort(place, kind="stable")[:most])
 
 
-def _assembled(
+@dataclass(frozen=True, eq=False)
+class _Believed:
+    """Draws of P(correct), joint draws of it with residuals, P(best), expected cost, and what limits leave; for all LLMs."""
+
+    p: Float[np.ndarray, "draw query llm"]
+    joint: Float[np.ndarray, "few_draws query llm"]
+    p_best: Float[np.ndarray, "query llm"]
+    cost_usd: Float[np.ndarray, "query llm"]
+    allowed: Bool[np.ndarray, "query llm"]
+
+
+def _candidates(
     posterior: Posterior,
     shown: xr.Dataset,
-    task: np.ndarray,
-    p: np.ndarray,
-    joint: np.ndarray,
-    best: np.ndarray,
-    cost: np.ndarray,
-    allowed: np.ndarray,
-    score: np.ndarray | None,
+    believed: _Believed,
     level: float,
-    available: int,
-    show_texts: bool,
+    seed: int,
     notes: tuple[str, ...],
+    *,
+    show_texts: bool,
 ) -> RoutedQueries:
     """Only candidates of known cost, if there are two; rounded as the page shows it, so that page and curve choose alike."""
+    cost = believed.cost_usd.astype(np.float64)
     known = ~np.isnan(cost).any(axis=0)
     scale = CostModel.from_dict(posterior.record["cost"]).scale_usd
     priced = bool(known.sum() >= 2 and scale > 0)
@@ -240,34 +243,43 @@ def _assembled(
         known, cost, scale = np.ones_like(known), np.zeros_like(cost), 1.0
     elif not known.all():
         unknown = [name for name, one in zip(posterior.llm, known, strict=True) if not one]
-        notes = (*notes, f"Costs of {', '.join(unknown)} are unknown; they are left out here.")
+        notes = (*notes, f"Costs of {', '.join(unknown)} are unknown; they cannot be routed to here.")
     columns = np.flatnonzero(known)
-    some = allowed[:, columns].any(axis=1)
-    if not some.all():
-        notes = (*notes, f"{int((~some).sum())} queries fit into no LLM's context and are left out.")
-    rows = np.flatnonzero(some)
-    p, joint = p[:, rows][..., columns], joint[:, rows][..., columns]
-    lower, upper = (
-        np.concatenate([np.quantile(p[:, k], end, axis=0)[None] for k in range(len(rows))])
-        for end in ((1 - level) / 2, (1 + level) / 2)
-    )
-    usd = cost[np.ix_(rows, columns)].astype(np.float64)
+    fits = believed.allowed[:, columns].any(axis=1)
+    if not fits.all():
+        notes = (*notes, f"{int((~fits).sum())} queries fit into no LLM's context and are left out.")
+    rows = np.flatnonzero(fits)
+    cells = np.ix_(rows, columns)
+    p, joint = believed.p[:, rows][..., columns], believed.joint[:, rows][..., columns]
+    # Query by query, because quantiles copy their input.
+    interval = [np.quantile(p[:, k], [(1 - level) / 2, (1 + level) / 2], axis=0) for k in range(len(rows))]
+    lower, upper = np.stack(interval, axis=1).astype(np.float64)
     return RoutedQueries(
         tuple(posterior.llm[j] for j in columns),
         tuple(str(name) for name in shown["query"].values[rows]),
-        tuple(str(name) for name in task[rows]),
+        tuple(str(name) for name in shown["task"].values[rows]),
         tuple(str(text) for text in shown["text"].values[rows]) if show_texts else None,
         p.mean(axis=0, dtype=np.float64).round(4),
-        lower.astype(np.float64),
-        upper.astype(np.float64),
-        best[np.ix_(rows, columns)],
-        np.vectorize(lambda value: float(f"{value:.4g}"), otypes=[float])(usd),
-        allowed[np.ix_(rows, columns)],
-        None if score is None else score[np.ix_(rows, columns)],
-        joint,
+        lower,
+        upper,
+        believed.p_best[cells],
+        np.vectorize(lambda usd: float(f"{usd:.4g}"), otypes=[float])(cost[cells]),
+        believed.allowed[cells],
+        None,
+        np.random.default_rng([seed, 5]).random(joint.shape, dtype=np.float32) < joint,
         float(scale),
         priced,
         level,
-        available,
+        len(rows),
         notes,
     )
+
+
+def _of(
+    found: RoutedQueries, posterior: Posterior, shown: xr.Dataset, cells: Float[np.ndarray, "query llm"]
+) -> Float[np.ndarray, "query llm"]:
+    """The cells of the queries and LLMs that were kept."""
+    names = {str(name): k for k, name in enumerate(shown["query"].values)}
+    return cells[
+        np.ix_([names[name] for name in found.query], [posterior.llm.index(name) for name in found.llm])
+    ]

@@ -1,6 +1,7 @@
 """What the plots share: draws in one axis, rows of intervals, and a look that survives a grey printer."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,3 +129,16 @@ def words(name: str) -> str:
     'difficulty kernel SD'
     """
     return " ".join("SD" if part == "sd" else part for part in name.split("_"))
+
+
+def entry_labels(name: str, array: xr.DataArray) -> list[str]:
+    """One label for each entry of a hyperparameter, dims (chain, draw, ...): its name and its coordinates, in words.
+
+    >>> entry_labels("family_sd", xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw")))
+    ['family SD']
+    """
+    dims = array.dims[2:]
+    if not dims:
+        return [f"{words(name)}{' (no unit)' if name == 'score_precision' else ''}"]
+    coordinates = product(*(array[dim].values.astype(str).tolist() for dim in dims))
+    return [escaped(f"{words(name)}, {' '.join(words(part) for part in parts)}") for parts in coordinates]

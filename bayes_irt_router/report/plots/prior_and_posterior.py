@@ -7,7 +7,7 @@ import numpy as np
 from bayes_irt_router.inference.diagnostics import SCALARS
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
-from bayes_irt_router.report.plots.intervals import COLOURS, ends, escaped, flat, new_figure, tidy, words
+from bayes_irt_router.report.plots.intervals import COLOURS, ends, entry_labels, flat, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +31,8 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
     priors = MIRTPriors(**posterior.record["model"]["priors"])
     for name in (name for name in SCALARS if name in draws):
         values = flat(draws[name]).reshape(posterior.size, -1)
-        labels = _labels(name, posterior)
-        prior = _distribution(name, priors)
+        labels = entry_labels(name, draws[name])
+        prior = prior_distribution(name, priors)
         panels += [(label, prior, values[:, k]) for k, label in enumerate(labels)]
     rows = -(-len(panels) // COLUMNS)
     figure = new_figure(3.0 * COLUMNS, 0.7 + 1.75 * rows)
@@ -49,32 +49,19 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
 
 
 def _panel(axes: "Axes", label: str, prior: Any, values: np.ndarray) -> None:
-    lower, upper = ends(values, 0.99)
+    lower, upper = (float(end) for end in ends(values, 0.99))
     left, right = min(float(prior.ppf(0.1)), lower), max(float(prior.ppf(0.9)), upper)
     x = np.linspace(left, right, 300)
     axes.hist(values, bins=BINS, density=True, color=COLOURS[0], alpha=0.55, linewidth=0)
     axes.plot(x, prior.pdf(x), color="0.15", linestyle="--", linewidth=1.2)
     axes.set_xlim(left, right)
     axes.set_yticks([])
-    axes.set_title(escaped(label), fontsize=8)
+    axes.set_title(label, fontsize=8)
     axes.tick_params(labelsize=8)
     tidy(axes)
 
 
-def _labels(name: str, posterior: Posterior) -> list[str]:
-    """One label for each entry of a scalar or a short vector, named by its coordinates."""
-    array = posterior.draws[name]
-    dims = array.dims[2:]
-    if not dims:
-        return [f"{words(name)}{' (no unit)' if name == 'score_precision' else ''}"]
-    stacked = array.isel(chain=0, draw=0).stack(entry=dims)
-    return [
-        f"{words(name)}, {' '.join(words(str(part)) for part in np.atleast_1d(np.array(entry, dtype=object)))}"
-        for entry in stacked["entry"].values
-    ]
-
-
-def _distribution(name: str, priors: MIRTPriors) -> Any:
+def prior_distribution(name: str, priors: MIRTPriors) -> Any:
     """The prior that `MIRT.build` gives a quantity, as a frozen distribution of SciPy."""
     from scipy import stats
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayes_irt_router.inference.diagnostics import SCALARS
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.report.plots.intervals import words
+from bayes_irt_router.report.plots.intervals import entry_labels, escaped
 from bayes_irt_router.report.task_accuracy import task_accuracy
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def rank_quantities(posterior: Posterior) -> dict[str, xr.DataArray]:
     for name in (name for name in SCALARS if name in draws):
         array = draws[name].astype(np.float64)
         flat = array.stack(entry=array.dims[2:]) if array.ndim > 2 else array.expand_dims("entry", axis=2)
+        labels = entry_labels(name, array)
         for k in range(flat.sizes["entry"]):
-            label = words(name) if flat.sizes["entry"] == 1 else f"{words(name)} {k}"
-            found[label] = flat.isel(entry=k, drop=True)
+            found[labels[k]] = flat.isel(entry=k, drop=True)
     stats = posterior.tree["sample_stats"].to_dataset()
     found["log density"] = stats["lp" if "lp" in stats else "logp"].astype(np.float64)
     table = posterior.gate.table
@@ -75,6 +75,6 @@ def rank_quantities(posterior: Posterior) -> dict[str, xr.DataArray]:
     worst = [str(name) for name in means["name"] if str(name) in posterior.llm][:LLMS]
     if worst:
         accuracy = task_accuracy(posterior).mean("task")
-        found |= {f"mean of {name}": accuracy.sel(llm=name, drop=True) for name in worst}
+        found |= {escaped(f"mean of {name}"): accuracy.sel(llm=name, drop=True) for name in worst}
     coords = {"chain": draws["chain"].values, "draw": draws["draw"].values}
     return {name: xr.DataArray(array.values, coords, ("chain", "draw")) for name, array in found.items()}
