@@ -14,6 +14,7 @@ from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.preparation import prepare
 from bayes_irt_router.calibration.session import Stopping, state
 from bayes_irt_router.data.cost import CostModel
+from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.predictions import predict_model
@@ -147,7 +148,7 @@ def test_priors_are_those_of_the_model(bank):
 def judged(small_fit, bank):
     data = bank(seed=5)
     predicted = predict_model(small_fit, data, np.random.default_rng(0))
-    facts = training_facts(Router(small_fit, None))  # type: ignore[arg-type]
+    facts = training_facts(Router(small_fit, Encoder()))
     return data, predicted, judge(data, facts, {"model": predicted}, (0.8,), 0)[0]
 
 

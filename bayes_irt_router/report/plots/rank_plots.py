@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayes_irt_router.inference.diagnostics import SCALARS
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.plots.intervals import entry_labels, escaped
-from bayes_irt_router.report.task_accuracy import task_accuracy
+from bayes_irt_router.report.task_accuracy import task_accuracy, task_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,20 +62,22 @@ def rank_plots(posterior: Posterior) -> "Figure":
 def rank_quantities(posterior: Posterior) -> dict[str, xr.DataArray]:
     """What :func:`rank_plots` shows, by name; dims (chain, draw)."""
     draws = posterior.draws
-    found: dict[str, xr.DataArray] = {}
+    shape = (draws.sizes["chain"], draws.sizes["draw"])
+    found: dict[str, np.ndarray] = {}
     for name in (name for name in SCALARS if name in draws):
-        array = draws[name].astype(np.float64)
-        flat = array.stack(entry=array.dims[2:]) if array.ndim > 2 else array.expand_dims("entry", axis=2)
-        labels = entry_labels(name, array)
-        for k in range(flat.sizes["entry"]):
-            found[labels[k]] = flat.isel(entry=k, drop=True)
+        values = draws[name].values.reshape(*shape, -1)
+        found |= {label: values[..., k] for k, label in enumerate(entry_labels(name, draws[name]))}
     stats = posterior.tree["sample_stats"].to_dataset()
-    found["log density"] = stats["lp" if "lp" in stats else "logp"].astype(np.float64)
+    found["log density"] = np.asarray(stats["lp" if "lp" in stats else "logp"].values)
     table = posterior.gate.table
     means = table[table["quantity"] == "LLM mean"].sort_values("r_hat", ascending=False)
-    worst = [str(name) for name in means["name"] if str(name) in posterior.llm][:LLMS]
-    if worst:
-        accuracy = task_accuracy(posterior).mean("task")
-        found |= {escaped(f"mean of {name}"): accuracy.sel(llm=name, drop=True) for name in worst}
+    if worst := [str(name) for name in means["name"] if str(name) in posterior.llm][:LLMS]:
+        accuracy = task_accuracy(posterior)
+        queries = pd.Series(task_names(posterior)).value_counts()[accuracy["task"].values.tolist()]
+        mean = accuracy.weighted(xr.DataArray(queries.to_numpy(), dims="task")).mean("task")
+        found |= {escaped(f"mean of {name}"): mean.sel(llm=name).values for name in worst}
     coords = {"chain": draws["chain"].values, "draw": draws["draw"].values}
-    return {name: xr.DataArray(array.values, coords, ("chain", "draw")) for name, array in found.items()}
+    return {
+        name: xr.DataArray(values.astype(np.float64), coords, ("chain", "draw"))
+        for name, values in found.items()
+    }
