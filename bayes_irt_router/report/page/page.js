@@ -43,13 +43,14 @@
   function route(alpha) {
     const choice = data.query.map((_, i) => best(i, alpha));
     const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-    const seen = data.score ? choice.map((j, i) => data.score[i][j]).filter((y) => y !== null) : [];
+    const seen = data.score ? choice.map((j, i) => [i, j]).filter(([i, j]) => data.score[i][j] !== null) : [];
     return {
       choice,
       p: mean(choice.map((j, i) => data.p[i][j] / 10000)),
       cost: mean(choice.map((j, i) => data.cost[i][j])),
       seen: seen.length,
-      right: seen.length ? mean(seen) / 100 : null,
+      right: seen.length ? mean(seen.map(([i, j]) => data.score[i][j])) / 100 : null,
+      promised: seen.length ? mean(seen.map(([i, j]) => data.p[i][j])) / 10000 : null,
     };
   }
 
@@ -71,7 +72,8 @@
     let told = `Expected: ${percent(now.p)} right (${percent(data.level, 0)} of outcomes: ${percent(point.lower)} to ${percent(point.upper)})`;
     if (data.priced) told += ` at ${usd(now.cost)} USD an answer`;
     told += ".";
-    if (now.seen) told += ` Observed: ${percent(now.right)} right, on ${now.seen} of ${data.query.length} queries that the chosen LLM answered.`;
+    if (now.seen === data.query.length) told += ` Observed: ${percent(now.right)} right.`;
+    else if (now.seen) told += ` Observed: ${percent(now.right)} right on the ${now.seen} queries that the chosen LLM answered, where ${percent(now.promised)} were expected.`;
     at("summary").textContent = told;
 
     const size = data.query.length;

@@ -43,13 +43,13 @@ def ends(
     Raises:
         InputError: level out of range.
 
-    >>> [float(end) for end in ends(np.arange(101.0), 0.9)]
+    >>> [round(float(end), 3) for end in ends(np.arange(101.0), 0.9)]
     [5.0, 95.0]
     """
     if not 0 < level < 1:
         raise InputError(f"level is {level:g}, but it must be between 0 and 1, for instance {LEVEL}.")
     lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return lower, upper
+    return np.asarray(lower), np.asarray(upper)
 
 
 def stated(level: float) -> str:

@@ -49,7 +49,7 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
 
 
 def _panel(axes: "Axes", label: str, prior: Any, values: np.ndarray) -> None:
-    lower, upper = (float(end[0]) for end in ends(values[:, None], 0.99))
+    lower, upper = (float(end) for end in ends(values, 0.99))
     left, right = min(float(prior.ppf(0.1)), lower), max(float(prior.ppf(0.9)), upper)
     x = np.linspace(left, right, 300)
     axes.hist(values, bins=BINS, density=True, color=COLOURS[0], alpha=0.55, linewidth=0)
