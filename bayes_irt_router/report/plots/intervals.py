@@ -18,7 +18,7 @@ LEVEL = 0.89  # of the outer interval, as in ArviZ
 INNER = 0.5  # of the thick inner interval
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 3)))
 """Colours that the colour-blind tell apart; markers and dashes tell series apart in grey."""
 
 

@@ -44,7 +44,7 @@ def placement_progress(
     axes.set_xlabel("answers of the new LLM")
     axes.set_ylabel("accuracy over the fitted queries, %")
     axes.set_title(
-        f"{escaped(llm)}: posterior mean and {100 * level:g} % interval; its length falls from "
+        f"{escaped(llm)}: posterior mean and {100 * level:g} % normal interval; its length falls from "
         f"{upper[0] - lower[0]:.0f} to {upper[-1] - lower[-1]:.0f} points",
         fontsize=9,
     )

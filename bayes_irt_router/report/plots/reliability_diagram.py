@@ -42,7 +42,7 @@ def reliability_diagram(judged: xr.Dataset, predictor: str = MODEL, *, level: fl
     lower, upper = ends(right[:, full] / curve.count[full], level)
     reference = float(np.quantile(replicated_ece([judged], predictor), 0.95))
 
-    figure = new_figure(5.4, 6.2)
+    figure = new_figure(6.0, 6.4)
     upper_axes, lower_axes = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
     upper_axes.plot([0, 100], [0, 100], color="0.6", linewidth=0.9)
     x = 100 * curve.mean_p[full]
