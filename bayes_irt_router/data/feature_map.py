@@ -6,12 +6,14 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from bayes_irt_router.data.task_membership import TaskMembership, fit_task_membership
 from bayes_irt_router.errors import InputError
 
 SURFACE_LIMIT = (
     4.0  # standard deviations: a prompt far outside the training range must not be extrapolated without bound
 )
 SURFACE_WEIGHT = 2.0  # of the surface features' squared distance, that of the embedding being 1
+TASK_SHARE = 0.5  # of the process' prior variance, where tasks are told apart
 SMALLEST_EIGENVALUE = (
     1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
 )
@@ -19,16 +21,26 @@ SMALLEST_EIGENVALUE = (
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """phi(x): standardised surface features, then a low-rank Gaussian process basis over embedding and surface features together.
+    """phi(x): standardised surface features, then a low-rank Gaussian process basis over embedding, surface features and tasks.
 
     A query's *position* is ``x = [embedding, surface * sqrt(2 / number of surface features)]``, the surface features standardised and
     clipped: over the training queries the embedding has mean squared length 1 and the surface 2, so two queries are close if they mean
-    alike *and* look alike. The kernel part approximates a Gaussian process with the squared-exponential kernel
-    ``k(x, x') = exp(-|x - x'|^2 / (2 lengthscale^2))`` on positions, by the Nystroem method (Williams and Seeger, 2001)
+    alike *and* look alike. The Gaussian process has a kernel of two parts with equal shares of its prior variance,
+
+        k(x, x') = 1/2 exp(-|x - x'|^2 / (2 lengthscale^2)) + 1/2 sum_t P(t | x) P(t | x').
+
+    The first is squared-exponential. The second is the probability that both queries are of one seen task: every task has an effect,
+    drawn from the same normal distribution, and a query has the effects of the tasks that it looks like. ``P`` is a
+    :class:`TaskMembership`, learned from the training queries' tasks; new queries need no label. Where fewer than two tasks are told
+    apart, the first part is all there is.
+
+    The first part is approximated by the Nystroem method (Williams and Seeger, 2001)
     on landmarks that are k-means centroids: ``phi_k(x) = k(x, L) K_LL^(-1/2) V``. With weights ``w ~ N(0, s^2 I)``, ``phi_k w`` is
     the process conditioned on what the landmarks can express. What they cannot is the *novelty* ``1 - |phi_k(x)|^2`` in [0, 1]:
     the share of the process' prior variance that is missing at x. The model adds it to the item residual's variance (the FITC
-    correction of Snelson and Ghahramani, 2006), so that intervals widen, not shrink, far from the training data.
+    correction of Snelson and Ghahramani, 2006), so that intervals widen, not shrink, far from the training data. The task part has
+    the columns ``P(t | x)`` and the novelty ``1 - sum_t P(t | x)^2``: a query of an unseen task has an effect that is drawn anew, and
+    one of a seen task that is not quite recognised has something in between.
     ``V`` rotates the basis to the principal axes of the training queries: the prior is unchanged, and sampling is faster.
 
     Attributes:
@@ -38,6 +50,7 @@ class FeatureMap:
         landmarks: centroids of clusters of positions, shape (landmark, embedding_dim + surface).
         projection: ``K_LL^(-1/2) V``, shape (landmark, kernel).
         lengthscale: of the kernel, in units of the distance of positions (of two unrelated training queries about 2.4).
+        membership: which tasks a query looks like; None where tasks are not told apart.
     """
 
     surface_names: tuple[str, ...]
@@ -46,16 +59,27 @@ class FeatureMap:
     landmarks: Float[np.ndarray, "landmark position"]
     projection: Float[np.ndarray, "landmark kernel"]
     lengthscale: float
+    membership: TaskMembership | None = None
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks that are told apart, maybe none."""
+        return () if self.membership is None else self.membership.tasks
 
     @property
     def feature_names(self) -> list[str]:
-        """Names of phi's columns: the surface features, then ``kernel_0``, ``kernel_1``, ..."""
-        return [*self.surface_names, *(f"kernel_{k}" for k in range(self.projection.shape[1]))]
+        """Names of phi's columns: the surface features, then ``kernel_0``, ``kernel_1``, ..., then ``task_NAME`` for each task."""
+        kernel = [f"kernel_{k}" for k in range(self.projection.shape[1])]
+        return [*self.surface_names, *kernel, *(f"task_{name}" for name in self.task_names)]
 
     @property
     def feature_groups(self) -> list[str]:
-        """``surface`` or ``kernel`` for each of phi's columns."""
-        return ["surface"] * len(self.surface_names) + ["kernel"] * self.projection.shape[1]
+        """``surface``, ``kernel`` or ``task`` for each of phi's columns."""
+        return [
+            *["surface"] * len(self.surface_names),
+            *["kernel"] * self.projection.shape[1],
+            *["task"] * len(self.task_names),
+        ]
 
     def transform(
         self,
@@ -68,11 +92,22 @@ class FeatureMap:
             features (query, feature), float32, and novelty (query,), float32 in [0, 1].
         """
         standardised = _standardised(surface, self.surface_mean, self.surface_scale)
-        kernel = (
-            _kernel(_position(embedding, standardised), self.landmarks, self.lengthscale) @ self.projection
+        position = _position(embedding, standardised)
+        return self._columns(
+            standardised, position, None if self.membership is None else self.membership(position)
         )
-        novelty = np.clip(1.0 - (kernel**2).sum(axis=1), 0.0, 1.0)
-        return np.hstack([standardised, kernel]).astype(np.float32), novelty.astype(np.float32)
+
+    def _columns(
+        self,
+        standardised: Float[np.ndarray, "query surface"],
+        position: Float[np.ndarray, "query position"],
+        membership: Float[np.ndarray, "query task"] | None,
+    ) -> tuple[Float[np.ndarray, "query feature"], Float[np.ndarray, " query"]]:
+        process = _kernel(position, self.landmarks, self.lengthscale) @ self.projection
+        if membership is not None:
+            process = np.hstack([process * np.sqrt(1.0 - TASK_SHARE), membership * np.sqrt(TASK_SHARE)])
+        novelty = np.clip(1.0 - (process**2).sum(axis=1), 0.0, 1.0)
+        return np.hstack([standardised, process]).astype(np.float32), novelty.astype(np.float32)
 
     def apply(self, dataset: xr.Dataset) -> xr.Dataset:
         """The dataset with ``features`` (query, feature) and ``novelty`` (query) added.
@@ -80,6 +115,29 @@ class FeatureMap:
         Raises:
             InputError: the dataset has no embedding, or not all the surface features, of this map.
         """
+        return self._added(dataset, *self.transform(*self._inputs(dataset)))
+
+    def apply_in_training(self, dataset: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
+        """As :meth:`apply`, for the dataset that the map was learned from: task membership is cross-fitted.
+
+        Whatever is fitted to phi of the training queries must see them as it will see new queries; see
+        :meth:`TaskMembership.in_training`.
+
+        Args:
+            dataset: what the map was learned from.
+            seed: of the parts that are held out in turn.
+        """
+        if self.membership is None:
+            return self.apply(dataset)
+        embedding, surface = self._inputs(dataset)
+        standardised = _standardised(surface, self.surface_mean, self.surface_scale)
+        position = _position(embedding, standardised)
+        membership = self.membership.in_training(position, dataset["task"].values.astype(str), seed)
+        return self._added(dataset, *self._columns(standardised, position, membership))
+
+    def _inputs(
+        self, dataset: xr.Dataset
+    ) -> tuple[Float[np.ndarray, "query embedding_dim"], Float[np.ndarray, "query surface"]]:
         _require_featurized(dataset)
         known = set(dataset["surface_feature"].values.tolist())
         if missing := [name for name in self.surface_names if name not in known]:
@@ -87,14 +145,16 @@ class FeatureMap:
                 f"The feature map needs the surface features {', '.join(missing)}; compute them with featurize()."
             )
         surface = dataset["surface"].sel(surface_feature=list(self.surface_names)).values
-        features, novelty = self.transform(dataset["embedding"].values, surface)
+        return dataset["embedding"].values.astype(np.float64), surface
+
+    def _added(self, dataset: xr.Dataset, features: np.ndarray, novelty: np.ndarray) -> xr.Dataset:
         return dataset.assign(
             features=(("query", "feature"), features), novelty=(("query",), novelty)
         ).assign_coords(feature=self.feature_names, feature_group=("feature", self.feature_groups))
 
     def to_dataset(self) -> xr.Dataset:
         """The map's arrays, for the posterior file."""
-        return xr.Dataset(
+        arrays = xr.Dataset(
             {
                 "surface_mean": ("surface_feature", self.surface_mean),
                 "surface_scale": ("surface_feature", self.surface_scale),
@@ -104,6 +164,15 @@ class FeatureMap:
             },
             coords={"surface_feature": list(self.surface_names)},
         )
+        if self.membership is None:
+            return arrays
+        return arrays.assign(
+            task_discriminant=(("discriminant", "position"), self.membership.discriminant),
+            task_centre=(("task", "discriminant"), self.membership.centre),
+            task_middle=("discriminant", self.membership.middle),
+            task_between=("discriminant", self.membership.between),
+            task_share=("task", self.membership.share),
+        ).assign_coords(task=list(self.membership.tasks))
 
     @classmethod
     def from_dataset(cls, saved: xr.Dataset) -> "FeatureMap":
@@ -115,6 +184,16 @@ class FeatureMap:
             saved["landmarks"].values,
             saved["projection"].values,
             float(saved["lengthscale"]),
+            TaskMembership(
+                tuple(str(name) for name in saved["task"].values),
+                saved["task_discriminant"].values,
+                saved["task_centre"].values,
+                saved["task_middle"].values,
+                saved["task_between"].values,
+                saved["task_share"].values,
+            )
+            if "task_share" in saved
+            else None,
         )
 
 
@@ -129,7 +208,8 @@ def fit_feature_map(
     """Learn the feature map from the queries of a featurized dataset.
 
     Args:
-        dataset: with ``embedding`` (query, embedding_dim) and ``surface`` (query, surface_feature).
+        dataset: with ``embedding`` (query, embedding_dim), ``surface`` (query, surface_feature) and the coord ``task`` (query), if
+            it has one.
         landmarks: at most this many k-means centroids, and at most one for every four queries.
         components: how many of the basis' principal axes are kept. What the others carried counts as novelty, so that predictions
             stay calibrated; sampling time grows with this number.
@@ -173,6 +253,9 @@ def fit_feature_map(
         centres,
         whitening @ rotation,
         lengthscale,
+        fit_task_membership(position, dataset["task"].values.astype(str))
+        if "task" in dataset.coords
+        else None,
     )
 
 

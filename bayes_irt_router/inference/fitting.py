@@ -55,7 +55,7 @@ def fit(
         model: the model and its priors.
         data: a featurized dataset (``score``, ``trials``, ``embedding``, ``surface``); all of it is fitted, so select a split first.
         sampler: settings of NUTS.
-        seed: of everything random here: landmarks, starting points, sampler.
+        seed: of everything random here: landmarks, held-out parts, starting points, sampler.
         landmarks: of the feature map, see :func:`fit_feature_map`.
         components: of the feature map.
         lengthscale: of the feature map.
@@ -75,7 +75,7 @@ def fit(
     feature_map = fit_feature_map(
         data, landmarks=landmarks, components=components, lengthscale=lengthscale, seed=seed
     )
-    data = feature_map.apply(data)
+    data = feature_map.apply_in_training(data, seed=seed)
     starts = starting_points(model, data, sampler.chains, np.random.default_rng(seed))
     sampled = sample_nuts(
         lambda: model.build(data), starts, list(KEPT), sampler, seed=seed, progress=progress
@@ -153,6 +153,7 @@ def _record(
             "components": feature_map.projection.shape[1],
             "lengthscale": feature_map.lengthscale,
             "surface_features": list(feature_map.surface_names),
+            "tasks": list(feature_map.task_names),
         },
         "data": {
             "fingerprint": data_fingerprint(data),

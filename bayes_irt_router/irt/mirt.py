@@ -32,7 +32,8 @@ class MIRT:
         theta = frame(Z gamma + family effect + residual)
 
     ``phi`` and ``novelty`` come from the feature map; ``eps``, ``eta`` and the residual are standard normal; the weights are normal
-    with one SD for the surface features and one (``tau``) for the kernel features, per equation.
+    with one SD for the surface features and one (``tau``) for the Gaussian process' columns (groups ``kernel`` and ``task``), per
+    equation.
 
     ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
     Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item

@@ -17,7 +17,7 @@ class MIRTPriors:
     Attributes:
         difficulty_mean: SD of the normal prior on the mean difficulty.
         difficulty_surface: median of the log-normal prior on the SD of the surface features' weights on difficulty.
-        difficulty_kernel: median of the log-normal prior on the SD of the smooth joint effect of embedding and surface features.
+        difficulty_kernel: median of the log-normal prior on the SD of the Gaussian process over embedding, surface features and tasks.
         difficulty_residual: median of the log-normal prior on the SD of what the features leave of difficulty.
         discrimination_mean: scale of the half-normal prior on the mean discrimination of the general trait, the first one;
             the specific traits have mean discrimination 0.

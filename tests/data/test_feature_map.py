@@ -6,7 +6,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_irt_router.data.feature_map import SURFACE_LIMIT, SURFACE_WEIGHT, FeatureMap, fit_feature_map
+from bayes_irt_router.data.feature_map import (
+    SURFACE_LIMIT,
+    SURFACE_WEIGHT,
+    TASK_SHARE,
+    FeatureMap,
+    fit_feature_map,
+)
 from bayes_irt_router.errors import InputError
 
 DIMS = 24
@@ -203,3 +209,91 @@ def test_all_wrong_settings_are_told_at_once():
     assert "at least 8 queries, not 7" in problems[0]
     for name, problem in zip(("landmarks", "components", "lengthscale"), problems[1:], strict=True):
         assert problem.startswith(name)
+
+
+def with_tasks(data, tasks=3):
+    """Six narrow clusters, two for each task: membership can be read from the position."""
+    names = np.array([f"t{k}" for k in range(tasks)])
+    return data.assign_coords(task=("query", names[np.arange(data.sizes["query"]) % tasks]))
+
+
+def test_kernel_is_the_mean_of_likeness_and_of_the_probability_of_one_task():
+    data = with_tasks(clustered())
+    plain, told = fit_feature_map(clustered()), fit_feature_map(data)
+    features, _ = told.transform(data["embedding"].values, data["surface"].values)
+    kernel, _ = kernel_part(plain, data["embedding"].values, data["surface"].values)
+    membership = told.membership(positions(told, data))
+    process = features[:, 3:]
+    np.testing.assert_allclose(
+        process @ process.T, (kernel @ kernel.T + membership @ membership.T) / 2, atol=1e-4
+    )
+    assert told.feature_names[-3:] == ["task_t0", "task_t1", "task_t2"]
+    assert told.feature_groups[-4:] == ["kernel", "task", "task", "task"]
+
+
+def test_a_query_of_no_clear_task_is_more_novel():
+    data = with_tasks(clustered())
+    feature_map = fit_feature_map(data)
+    first, second = (data["embedding"].values[k].astype(float) for k in (0, 1))
+    looks = data["surface"].values[:2]
+    between = unit((first + second)[None])
+    _, novelty = feature_map.transform(np.vstack([first, second, between]), np.vstack([looks, looks.mean(0)]))
+    assert novelty[2] > novelty[:2].max() + 0.1
+    assert ((novelty >= 0) & (novelty <= 1)).all()
+
+
+def test_tasks_that_cannot_be_told_apart_change_nothing():
+    data = clustered()
+    one = data.assign_coords(task=("query", ["only"] * data.sizes["query"]))
+    rare = np.array(["common"] * data.sizes["query"], dtype=object)
+    rare[:5], rare[5:20] = "rare", ""
+    for told in (one, data.assign_coords(task=("query", rare.astype(str)))):
+        feature_map = fit_feature_map(told)
+        assert feature_map.task_names == ()
+        features = feature_map.apply_in_training(told)["features"].values
+        np.testing.assert_array_equal(features, fit_feature_map(data).apply(data)["features"].values)
+
+
+def test_training_memberships_are_as_sure_as_those_of_new_queries():
+    """Embeddings that say nothing about the task: a regression that has seen a query is sure of it, one that has not is not."""
+    rng = np.random.default_rng(5)
+    data = featurized(unit(rng.standard_normal((300, DIMS))), rng.standard_normal((300, 3)))
+    new = featurized(unit(rng.standard_normal((300, DIMS))), rng.standard_normal((300, 3)))
+    data = data.assign_coords(task=("query", rng.choice(["a", "b", "c"], 300)))
+    feature_map = fit_feature_map(data)
+
+    def own(applied):
+        return float(
+            applied["features"]
+            .sel(feature=[f"task_{t}" for t in data["task"].values])
+            .values.diagonal()
+            .mean()
+        )
+
+    seen, cross_fitted = own(feature_map.apply(data)), own(feature_map.apply_in_training(data))
+    chance = own(feature_map.apply(new))  # the new queries' positions with the others' tasks
+    assert seen > chance + 0.03
+    assert abs(cross_fitted - chance) < 0.015  # three standard errors of a mean of 300 probabilities
+
+
+def test_membership_survives_saving():
+    data = with_tasks(clustered())
+    feature_map = fit_feature_map(data)
+    again = FeatureMap.from_dataset(feature_map.to_dataset())
+    xr.testing.assert_identical(again.apply(data), feature_map.apply(data))
+
+
+def test_a_query_of_an_unseen_task_is_told_from_the_seen_ones():
+    rng = np.random.default_rng(3)
+    centres = unit(rng.standard_normal((9, DIMS)))
+    task = np.repeat(np.arange(9), 60)
+    data = featurized(
+        unit(centres[task] + 0.1 * rng.standard_normal((540, DIMS))), rng.standard_normal((540, 3))
+    )
+    data = data.assign_coords(task=("query", [f"t{k}" for k in task]))
+    feature_map = fit_feature_map(data.isel(query=task > 0))
+    applied = feature_map.apply(data)
+    seen = applied["features"].values[:, -8:].sum(axis=1) / np.sqrt(TASK_SHARE)
+    assert seen[task > 0].mean() > 0.9
+    assert seen[task == 0].mean() < 0.1
+    assert applied["novelty"].values[task == 0].mean() > 0.6

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.baselines.catalogue import all_baselines
 from bayes_irt_router.evaluation.baselines.contract import Answers, Baseline, as_prediction, folds
@@ -156,25 +155,23 @@ def test_more_queries_than_choices_are_not_needed(baseline):
 
 
 def test_surface_features_weigh_as_much_as_the_embedding():
-    x = fit_inputs(TRAIN, "features")(TRAIN)
-    surface = x[:, 8:]
-    assert (surface**2).sum(axis=1).mean() == pytest.approx(1.0, abs=0.02)
-    np.testing.assert_array_equal(x[:, :8], fit_inputs(TRAIN, "embedding")(TRAIN))
-
-
-def test_a_new_group_of_named_features_is_seen_as_well(monkeypatch):
-    def apply(self, queries):
-        features = np.arange(queries.sizes["query"] * 4, dtype=np.float64).reshape(-1, 4)
-        groups = ["surface", "kernel", "verbs", "verbs"]
-        return queries.assign(features=(("query", "feature"), features)).assign_coords(
-            feature_group=("feature", groups)
-        )
-
     input_map = fit_inputs(TRAIN, "features")
-    monkeypatch.setattr(FeatureMap, "apply", apply)
-    x = input_map(TRAIN)
-    assert x.shape[1] == 8 + 3
-    np.testing.assert_allclose(x[1, 8:] * np.sqrt(3), [4, 6, 7])
+    tasks = len(input_map.feature_map.task_names)
+    surface = input_map(TRAIN)[:, 8 : input_map(TRAIN).shape[1] - tasks]
+    assert (surface**2).sum(axis=1).mean() == pytest.approx(1.0, abs=0.02)
+    np.testing.assert_array_equal(input_map(TRAIN)[:, :8], fit_inputs(TRAIN, "embedding")(TRAIN))
+
+
+def test_task_probabilities_are_seen_as_well():
+    tasks = np.where(np.arange(TRAIN.sizes["query"]) % 2, "odd", "even")
+    train = TRAIN.assign_coords(task=("query", tasks))
+    input_map = fit_inputs(train, "features")
+    seen = input_map(train)[:, -2:]
+    assert ((seen >= 0) & (seen <= 1)).all()
+    assert (seen.sum(axis=1) <= 1 + 1e-5).all()  # the rest is the probability of an unseen task
+    # These tasks are noise: whoever has seen a query's label is surer of it than the cross-fitted analysis may be.
+    own = np.arange(len(tasks)), (np.arange(len(tasks)) % 2)
+    assert seen[own].mean() > input_map.in_training(train)[:, -2:][own].mean() + 0.01
 
 
 def test_inputs_need_features():

@@ -65,7 +65,7 @@ class NearestNeighbours:
     def fit(self, train: xr.Dataset, rng: np.random.Generator) -> "FittedNeighbours":
         """Keep the training queries and choose k."""
         input_map = fit_inputs(train, self.inputs)
-        x, answers = input_map(train), answers_of(train)
+        x, answers = input_map.in_training(train), answers_of(train)
         fold = folds(len(x), FOLDS, rng)
         allowed = [k for k in self.neighbours if k <= len(x) - np.bincount(fold).max()]
         allowed = allowed or [min(self.neighbours)]
@@ -119,7 +119,7 @@ class Clusters:
     def fit(self, train: xr.Dataset, rng: np.random.Generator) -> "FittedClusters":
         """Choose the number of clusters, then cluster all training queries."""
         input_map = fit_inputs(train, self.inputs)
-        x, answers = input_map(train), answers_of(train)
+        x, answers = input_map.in_training(train), answers_of(train)
         fold, seed = folds(len(x), FOLDS, rng), int(rng.integers(2**31))
         most = min(len(np.unique(x[fold != held], axis=0)) for held in range(fold.max() + 1))
         allowed = [c for c in self.clusters if c <= most] or [max(1, most)]

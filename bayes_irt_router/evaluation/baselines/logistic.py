@@ -35,7 +35,7 @@ class LogisticRegression:
     def fit(self, train: xr.Dataset, rng: np.random.Generator) -> "FittedLogisticRegression":
         """Choose C, then fit all LLMs on all training queries."""
         input_map = fit_inputs(train, self.inputs)
-        x, answers = input_map(train), answers_of(train)
+        x, answers = input_map.in_training(train), answers_of(train)
         fold = folds(len(x), FOLDS, rng)
         loss = np.zeros(len(self.strengths))
         for held in range(fold.max() + 1):

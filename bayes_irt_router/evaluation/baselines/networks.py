@@ -197,7 +197,7 @@ def _fit_networks(
     neighbours: int = 1,
 ) -> FittedNetworks:
     input_map = fit_inputs(train, inputs)
-    x, answers = input_map(train), answers_of(train)
+    x, answers = input_map.in_training(train), answers_of(train)
     held = max(1, round(schedule.validation * len(x)))
     trained, epochs = [], []
     for _ in range(members):
