@@ -27,7 +27,7 @@ app = typer.Typer(
     epilog=examples(
         "birt demo --output runs/demo",
         "birt fit --data DIR --split train --output MODEL",
-        'birt route "What is 17 * 23?" --model MODEL',
+        'birt route "What is 17 * 23?"',
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -82,6 +82,7 @@ app.command(
 app.command(
     help="Choose an LLM for each prompt, and say why.",
     epilog=examples(
+        'birt route "What is 17 * 23?"',
         'birt route "What is 17 * 23?" "Who wrote Faust?" --model MODEL --alpha 0.5',
         "birt route --input prompts.jsonl --model MODEL --json",
         "birt route --input prompts.parquet --model MODEL --output routes.parquet",

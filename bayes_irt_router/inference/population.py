@@ -26,10 +26,13 @@ def without_queries(posterior: Posterior, draws: int) -> Posterior:
     thinned = posterior.thin(draws)
     groups = {name: node.to_dataset() for name, node in thinned.tree.children.items()}
     groups = {
-        name: group.isel(query=slice(0, 0)) if "query" in group.dims else group for name, group in groups.items()
+        name: group.isel(query=slice(0, 0)) if "query" in group.dims else group
+        for name, group in groups.items()
     }
     saved = thinned.feature_map.to_dataset()
-    wide = {name: v.astype(np.float32) for name, v in saved.data_vars.items() if v.ndim and v.dtype == np.float64}
+    wide = {
+        name: v.astype(np.float32) for name, v in saved.data_vars.items() if v.ndim and v.dtype == np.float64
+    }
     table = thinned.gate.table.copy()
     of_queries = table["quantity"].str.startswith(("cell", "A Cov")).to_numpy()
     table.loc[of_queries, "name"] = [str(number) for number in range(1, int(of_queries.sum()) + 1)]
@@ -52,4 +55,6 @@ def keeps_queries(posterior: Posterior) -> bool:
 def require_queries(posterior: Posterior, purpose: str) -> None:
     """Raise InputError if the model does not know its fitted queries, which `purpose` needs."""
     if not keeps_queries(posterior):
-        raise InputError(f"This model was shipped without its fitted queries, which {purpose} needs; fit a model on your own data.")
+        raise InputError(
+            f"This model was shipped without its fitted queries, which {purpose} needs; fit a model on your own data."
+        )
