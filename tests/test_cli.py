@@ -36,6 +36,7 @@ CANDIDATE = {"llm", "p_correct", "cost_usd", "utility", "p_best"}
 COMMANDS = (
     "simulate",
     "convert",
+    "collect",
     "fit",
     "route",
     "evaluate",

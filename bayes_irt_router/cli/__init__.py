@@ -9,6 +9,7 @@ import typer
 
 from bayes_irt_router.cli.border import Border, examples
 from bayes_irt_router.cli.calibrate import calibrate
+from bayes_irt_router.cli.collect import collect
 from bayes_irt_router.cli.convert import convert
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.diff import diff
@@ -72,6 +73,14 @@ app.command(
         "birt convert data.jsonl --format py-irt --queries queries.csv --output DIR",
     ),
 )(convert)
+app.command(
+    help="Send prompts to LLMs, score the replies, and write responses, queries and llms.",
+    epilog=examples(
+        "birt collect --prompts prompts.csv --llms openai/gpt-4o-mini,mistral/mistral-small-latest --budget-usd 2 --output DIR",
+        "birt collect --prompts prompts.jsonl --llms llms.csv --score regex --pattern 'answer is (.+)' --output DIR",
+        'birt collect --prompts prompts.csv --llms llms.csv --score command --command "python score.py" --output DIR',
+    ),
+)(collect)
 app.command(
     help="Sample the posterior of a model given responses, judge the draws, and save the model.",
     epilog=examples(

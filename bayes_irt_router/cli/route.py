@@ -31,7 +31,9 @@ def route(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", metavar="DIR", help="Folder of a fitted model (default: the reference model that ships)."
+            "--model",
+            metavar="DIR",
+            help="Folder of a fitted model (default: the reference model that ships).",
         ),
     ] = None,
     input: Annotated[  # noqa: A002  (the name of the option)

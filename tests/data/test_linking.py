@@ -123,10 +123,14 @@ def test_shared_queries_are_those_of_the_same_words_or_meaning_in_two_sources():
     st.lists(st.tuples(st.integers(0, 9), st.integers(10, 19)), max_size=15),
     st.lists(st.sampled_from(["train", "test"]), min_size=20, max_size=20),
 )
-def test_no_pair_is_on_both_sides_and_no_held_out_query_is_lost(pairs: list[tuple[int, int]], splits: list[str]):
+def test_no_pair_is_on_both_sides_and_no_held_out_query_is_lost(
+    pairs: list[tuple[int, int]], splits: list[str]
+):
     import pandas as pd
 
-    data = with_vectors({"a": [f"a{i}" for i in range(10)], "b": [f"b{i}" for i in range(10)]}, np.ones((20, 1)), splits)
+    data = with_vectors(
+        {"a": [f"a{i}" for i in range(10)], "b": [f"b{i}" for i in range(10)]}, np.ones((20, 1)), splits
+    )
     found = on_one_side(data, pd.DataFrame(pairs, columns=["first", "second"], dtype=int))["split"].values
     assert all(found[i] == found[j] for i, j in pairs)
     assert all(new == "test" for old, new in zip(splits, found, strict=True) if old == "test")
