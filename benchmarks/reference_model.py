@@ -7,6 +7,7 @@ Complete fits stay in runs/reference and are not made again: interrupt and repea
 """
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ def main() -> int:
         output=arguments.output,
         runs=arguments.runs,
         origin=ORIGIN,
-        command=f"python {shlex.join(sys.argv)}",
+        command=_command(),
         commit=git("rev-parse", "--short", "HEAD"),
     )
     for folder in folders:
@@ -85,6 +86,13 @@ def main() -> int:
         print(f"{folder}: {size / 1e6:.1f} MB")
         print((folder / "README.md").read_text(encoding="utf-8"))
     return 0
+
+
+def _command() -> str:
+    """What was typed, with paths as they are from the repository, because a card does not name folders of one machine."""
+    root = HERE.parent
+    words = [os.path.relpath(word, root) if os.path.isabs(word) else word for word in sys.argv]
+    return f".venv/bin/python {shlex.join(words)}"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ class CardFacts:
         test: what was held out.
         shared: number of pairs of queries that ask the same in two sources.
         linked: the LLMs that link the sources.
-        scores: held-out scores by source; ``joint`` is the model of this card.
+        scores: held-out scores by source; ``joint`` is the model of this card, ``separate`` the one it is compared with.
+        compared: name of the latter and what it is, in words.
         accuracies: from `link_checks.expected_accuracies`; None where there is no link.
         checks: from `link_checks.link_checks`.
         verdict: one sentence: why this model ships and not another.
@@ -51,6 +52,7 @@ class CardFacts:
     shared: int
     linked: Sequence[str]
     scores: Mapping[str, SourceScores]
+    compared: tuple[str, str]
     accuracies: pd.DataFrame | None
     checks: Sequence[LinkCheck]
     verdict: str
@@ -87,8 +89,8 @@ def model_card(posterior: Posterior, facts: CardFacts) -> str:
         "## Held-out scores",
         "Of the model as it ships, with its thinned draws, on queries that were not fitted, over all observed answers:",
         _score_table(facts),
-        "`separate` is a fit of the source alone, on the same split. The last column is log loss of the separate fit minus that of this "
-        "one, with its 95 % interval over queries; positive is better for this one.",
+        f"`{facts.compared[0]}` is {facts.compared[1]}, on the same split. The last column is its log loss minus that of this model, with "
+        "its 95 % interval over queries; positive is better for this model.",
         *_link_section(facts),
         "## Not for",
         *(f"- {one}" for one in NOT_FOR),
@@ -142,7 +144,7 @@ def _data_table(facts: CardFacts) -> str:
 def _score_table(facts: CardFacts) -> str:
     rows = []
     for source, one in facts.scores.items():
-        for name, scores in (("this model", one.joint), ("separate", one.separate)):
+        for name, scores in (("this model", one.joint), (facts.compared[0], one.separate)):
             difference = one.separate_minus_joint
             told = f"{difference.difference:+.4f} ({difference.lower:+.4f}, {difference.upper:+.4f})"
             rows.append(

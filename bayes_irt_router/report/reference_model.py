@@ -141,6 +141,7 @@ def build_reference(
         shared,
         [one.name for one in linked],
         scores,
+        ("separate", "a fit of the source alone"),
         None,
         [],
         _verdict(joint, scores),
@@ -196,6 +197,7 @@ def _separate_facts(facts: CardFacts, source: str, posterior: Posterior) -> Card
         origin={source: facts.origin[source]},
         linked=[],
         scores={source: SourceScores(one.queries, one.separate, one.joint, turned)},
+        compared=("joint", "a fit of all sources together"),
         landmarks_of_one=landmarks_of_one(posterior),
     )
 
