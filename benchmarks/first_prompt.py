@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/first_prompt.py --model models/reference
 
-The limits are 15 s and 0.5 s on two cores; the exit status is 1 where the fastest run of several is over one. The embedding cache is empty at
-every run, the files of the operating system are not.
+The limits are 15 s and 0.5 s on two cores; the exit status is 1 where the fastest run of several is over one. The embedding cache is empty
+at every run, the files of the operating system are not.
 """
 
 import argparse
