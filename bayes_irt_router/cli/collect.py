@@ -122,10 +122,16 @@ def collect(
     from bayes_irt_router.data.collection.pace import Budget, Pace
     from bayes_irt_router.data.collection.questions import read_questions
     from bayes_irt_router.data.collection.reply_journal import ReplyJournal
+    from bayes_irt_router.data.files import tables_named
+    from bayes_irt_router.data.schema import TABLES
     from bayes_irt_router.report.conversion import conversion_frame, conversion_json
     from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.report.tables import print_table
 
+    if others := [p.name for n in TABLES for p in tables_named(output, n) if p.suffix != ".parquet"]:
+        raise InputError(
+            f"{output} already holds {', '.join(others)}; remove them, or write to another folder."
+        )
     questions = read_questions(prompts)
     _check_answers(questions, scorer, pattern, prompts)
     table = _llm_table(llms)

@@ -44,10 +44,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
     """
     raw = read_table(path)
     table = canonical_columns(raw, str(path), required=["text"], aliases=COLUMNS)
-    words = {
-        name: column.astype("str").mask(column.isna(), "").str.strip() if name != "text" else column
-        for name, column in table.items()
-    }
+    words = {name: column if name == "text" else _words(column) for name, column in table.items()}
     frame = pd.DataFrame(words)
     if frame.empty:
         raise InputError(f"{path} holds no prompts; add rows.")
@@ -74,3 +71,10 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         Question(**{field: str(row[name]) for name, field in columns.items() if name in frame})
         for row in frame.to_dict(orient="records")
     )
+
+
+def _words(column: pd.Series) -> pd.Series:
+    """Texts, "" where there is none; whole numbers beside missing ones are floats in memory and none here."""
+    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype("str").mask(column.isna(), "").str.strip()

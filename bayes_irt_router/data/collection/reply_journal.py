@@ -96,8 +96,10 @@ class ReplyJournal:
 
     def _take(self, entry: dict[str, Any]) -> bool:
         try:
-            tokens = [None if entry[n] is None else int(entry[n]) for n in ("input_tokens", "output_tokens")]
-            reply = Reply(str(entry["response"]), *tokens, bool(entry["cut"]))
+            read, wrote = (
+                None if entry[n] is None else int(entry[n]) for n in ("input_tokens", "output_tokens")
+            )
+            reply = Reply(str(entry["response"]), read, wrote, bool(entry["cut"]))
             query, llm, found = str(entry["query_id"]), str(entry["llm"]), str(entry["text_hash"])
         except (KeyError, TypeError, ValueError):
             return False

@@ -297,6 +297,12 @@ def test_questions_under_usual_names(tmp_path: Path):
     assert first.query != second.query
 
 
+def test_whole_numbers_stay_whole_beside_missing_answers(tmp_path: Path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"text": "2 + 2?", "answer": 4}\n{"text": "Why?"}\n')
+    assert [one.answer for one in read_questions(path)] == ["4", ""]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
