@@ -29,23 +29,26 @@ def main() -> int:
     lines = {"help": ["--help"], "first prompt": ["route", "How many primes are there below 100?", *model]}
     over = False
     for name, words in lines.items():
-        seconds = [_seconds(words) for _ in range(arguments.runs)]
-        over |= min(seconds) > LIMITS[name]
-        told = ", ".join(f"{one:.2f}" for one in seconds)
-        print(f"{name}: {told} s (limit {LIMITS[name]} s)")
+        found = [_seconds(words) for _ in range(arguments.runs)]
+        over |= min(wall for wall, _ in found) > LIMITS[name]
+        told = ", ".join(f"{wall:.2f} s ({cpu:.2f} s of CPU)" for wall, cpu in found)
+        print(f"{name}: {told}; limit {LIMITS[name]} s")
     return int(over)
 
 
-def _seconds(words: list[str]) -> float:
+def _seconds(words: list[str]) -> tuple[float, float]:
+    """Wall time, and CPU time, which other work on the machine does not lengthen."""
     with tempfile.TemporaryDirectory() as cache:
-        start = time.perf_counter()
+        before, start = os.times(), time.perf_counter()
         subprocess.run(
             [sys.executable, "-c", PROGRAM, *words],
             env=os.environ | {"BIRT_CACHE_DIR": cache},
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        return time.perf_counter() - start
+        wall, after = time.perf_counter() - start, os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return wall, spent
 
 
 if __name__ == "__main__":

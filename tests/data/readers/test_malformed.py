@@ -63,8 +63,7 @@ def test_a_damaged_file_is_told(example, examples, tmp_path, damage):
     path = the_files(tmp_path / "a")[0]
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     name = "inspect" if example == "inspect-archive" else example
-    converted(source, tmp_path / "named", "--format", name, *options)
-    converted(source, tmp_path / "guessed", *options)
+    converted(source, tmp_path / "out", "--format", name, *options)
 
 
 def test_a_source_read_as_another_format_is_told(example, examples, tmp_path):
