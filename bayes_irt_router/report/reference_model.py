@@ -125,7 +125,8 @@ def build_reference(
     def ready(name: str, part: xr.Dataset) -> Posterior:
         """What ships is what is judged: thinned, written and read again."""
         full = fitted_once(runs / name, part, lambda own: sampled(own, settings.sampler))
-        full = replace(full, record=full.record | {"commit": commit, "sources": sources})
+        told = {"commit": commit, "sources": source_names(part)}
+        full = replace(full, record=full.record | told | {"notes": _notes(source_names(part), linked)})
         save(without_queries(full, settings.kept_draws), runs / f"{name}-thinned")
         return load(runs / f"{name}-thinned")
 
@@ -169,6 +170,16 @@ def landmarks_of_one(posterior: Posterior) -> int:
     dims = posterior.tree["queries"].sizes["embedding_dim"]
     norm = np.linalg.norm(posterior.feature_map.landmarks[:, :dims].astype(np.float64), axis=1)
     return int((norm > 1 - 1e-5).sum())
+
+
+def _notes(sources: Sequence[str], linked: Sequence[LinkedLLM]) -> list[str]:
+    """What whoever reads the table of LLMs must know."""
+    if len(sources) < 2:
+        return []
+    return [
+        f"LLMs of {' and '.join(sources)} are tied together by {len(linked)} LLMs that answered in both: across sources, compare intervals "
+        "and not the order, and read the card on the link."
+    ]
 
 
 def _verdict(joint: Posterior, scores: Mapping[str, SourceScores]) -> str:

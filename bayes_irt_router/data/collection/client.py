@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Refused(Exception):
     """No prompt will be answered by this LLM: the key is wrong, or there is no such LLM."""
 
 
+@runtime_checkable
 class Client(Protocol):
     """One method, so that tests and other providers need nothing else; it is called from several threads."""
 
@@ -50,6 +51,7 @@ class Client(Protocol):
         ...
 
 
+@runtime_checkable
 class Clock(Protocol):
     """Time, so that tests need not wait."""
 
