@@ -26,7 +26,7 @@ from bayes_irt_router.data.canonical import data_fingerprint, read_dataset, sele
 from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.data.simulation import read_truth, simulate, write_simulation
 from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
-from bayes_irt_router.inference import fitting, storage
+from bayes_irt_router.inference import fitting, shipped, storage
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.routing.router import Router
@@ -36,6 +36,7 @@ CANDIDATE = {"llm", "p_correct", "cost_usd", "utility", "p_best"}
 COMMANDS = (
     "simulate",
     "convert",
+    "collect",
     "fit",
     "route",
     "evaluate",
@@ -489,7 +490,10 @@ def test_frontier_says_what_is_wrong(
 
 
 @pytest.mark.parametrize("command", [["route", "Why?"], ["evaluate", "--data", "D"], ["info"]])
-def test_without_a_model_the_way_to_one_is_named(command: list[str], tmp_path: Path):
+def test_without_a_model_the_way_to_one_is_named(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shipped, "_PACKAGE", tmp_path)  # where no reference model is
     assert "make demo" in errors(birt(*command))[0]
     assert "make demo" in errors(birt(*command, "--model", tmp_path / "none"))[0]
 

@@ -9,6 +9,7 @@ import typer
 
 from bayes_irt_router.cli.border import Border, examples
 from bayes_irt_router.cli.calibrate import calibrate
+from bayes_irt_router.cli.collect import collect
 from bayes_irt_router.cli.convert import convert
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.diff import diff
@@ -27,7 +28,7 @@ app = typer.Typer(
     epilog=examples(
         "birt demo --output runs/demo",
         "birt fit --data DIR --split train --output MODEL",
-        'birt route "What is 17 * 23?" --model MODEL',
+        'birt route "What is 17 * 23?"',
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -73,6 +74,14 @@ app.command(
     ),
 )(convert)
 app.command(
+    help="Send prompts to LLMs, score the replies, and write responses, queries and llms.",
+    epilog=examples(
+        "birt collect --prompts prompts.csv --llms openai/gpt-4o-mini,mistral/mistral-small-latest --budget-usd 2 --output DIR",
+        "birt collect --prompts prompts.jsonl --llms llms.csv --score regex --pattern 'answer is (.+)' --output DIR",
+        'birt collect --prompts prompts.csv --llms llms.csv --score command --command "python score.py" --output DIR',
+    ),
+)(collect)
+app.command(
     help="Sample the posterior of a model given responses, judge the draws, and save the model.",
     epilog=examples(
         "birt fit --data DIR --split train --output MODEL",
@@ -82,6 +91,7 @@ app.command(
 app.command(
     help="Choose an LLM for each prompt, and say why.",
     epilog=examples(
+        'birt route "What is 17 * 23?"',
         'birt route "What is 17 * 23?" "Who wrote Faust?" --model MODEL --alpha 0.5',
         "birt route --input prompts.jsonl --model MODEL --json",
         "birt route --input prompts.parquet --model MODEL --output routes.parquet",

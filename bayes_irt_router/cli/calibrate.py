@@ -168,6 +168,7 @@ def calibrate(
     from bayes_irt_router.calibration.session import Stopping
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
+    from bayes_irt_router.inference.population import require_queries
     from bayes_irt_router.inference.storage import RECORD, load
     from bayes_irt_router.routing.policies import check_alpha
     from bayes_irt_router.routing.router import Router
@@ -176,6 +177,7 @@ def calibrate(
     if output is not None:
         rehearse_directory(output, replaces=RECORD)
     posterior = load(folder)
+    require_queries(posterior, "calibration")
     if not posterior.gate.passed:
         tell("warning", posterior.gate.verdict)
     info = read_llm_info(llm_info, name) if llm_info is not None else {}

@@ -68,6 +68,7 @@ def report(
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.files import atomic_path
     from bayes_irt_router.data.rehearsal import rehearse_file
+    from bayes_irt_router.inference.population import require_queries
     from bayes_irt_router.report.page.held_out import held_out
     from bayes_irt_router.report.page.pictures import picture_count, pictures
     from bayes_irt_router.report.page.report_page import report_page
@@ -77,6 +78,7 @@ def report(
     rehearse_file(output)
     router = Router.load(folder, encoder, cache_dir)
     posterior, held = router.posterior, None
+    require_queries(posterior, "the report")
     if router.warning:
         tell("warning", router.warning)
     if data is None:

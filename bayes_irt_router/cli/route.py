@@ -12,9 +12,7 @@ from bayes_irt_router.cli.options import (
     EncoderName,
     Json,
     Level,
-    ModelFolder,
     Seed,
-    required_model,
 )
 from bayes_irt_router.cli.prompts import prompt_names, prompts_of
 from bayes_irt_router.errors import InputError
@@ -30,7 +28,14 @@ def route(
     prompts: Annotated[
         list[str] | None, typer.Argument(metavar="PROMPT", help="The prompts.", show_default=False)
     ] = None,
-    model: ModelFolder = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="DIR",
+            help="Folder of a fitted model (default: the reference model that ships).",
+        ),
+    ] = None,
     input: Annotated[  # noqa: A002  (the name of the option)
         str | None,
         typer.Option(
@@ -151,18 +156,19 @@ def route(
     ] = None,
 ) -> None:
     """`birt route`."""
-    folder = required_model(model)
     if not prompts and input is None:
         raise InputError(
             "There is no prompt: add one in quotation marks, or --input FILE (- for standard input)."
         )
     from bayes_irt_router.data.files import TABLE_SUFFIXES
     from bayes_irt_router.data.rehearsal import rehearse_file
+    from bayes_irt_router.inference.shipped import reference_model
     from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.routing.limits import Limits as HardLimits
     from bayes_irt_router.routing.limits import names_of
     from bayes_irt_router.routing.router import Router, routing_json
 
+    folder = reference_model() if model is None else model
     total, texts = prompts_of(prompts or [], input)
     for path in (output, routerarena):
         if path is not None:

@@ -118,6 +118,6 @@ def installed_litellm_prices() -> dict[str, Price]:
         import litellm
     except ImportError:
         raise InputError(
-            "LiteLLM is not installed; install bayes_irt_router[litellm], or name a table of prices."
+            "LiteLLM is not installed; install bayes_irt_router[collect], or name a table of prices."
         ) from None
     return litellm_prices(litellm.model_cost, f"LiteLLM {version('litellm')}")

@@ -17,9 +17,11 @@ from bayes_irt_router.evaluation.prediction_scores import prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL, predict_model
 from bayes_irt_router.evaluation.routing_metrics import RoutingScore
 from bayes_irt_router.inference.fitting import text_hashes
+from bayes_irt_router.inference.population import keeps_queries
 from bayes_irt_router.routing.router import Router
 
 SCHEMA_VERSION = 1
+UNCHECKED = "The model was shipped without a list of its fitted queries: whether these queries were among them cannot be checked."
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,14 @@ def comparable(router: Router, data: xr.Dataset) -> tuple[xr.Dataset, list[str]]
         raise InputError(
             f"The model knows none of the data's LLMs ({', '.join(names[:3])}, ...); it knows {', '.join(sorted(known))}."
         )
+    notes = [] if keeps_queries(router.posterior) else [UNCHECKED]
     if len(shared) == len(names):
-        return data, []
+        return data, notes
     data = select_llms(data, shared)
     data = data.isel(query=np.flatnonzero((data["trials"].values > 0).any(axis=1)))
     return data, [
-        f"The model does not know {', '.join(sorted(set(names) - known))}; their answers are left out."
+        *notes,
+        f"The model does not know {', '.join(sorted(set(names) - known))}; their answers are left out.",
     ]
 
 

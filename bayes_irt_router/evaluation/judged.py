@@ -10,11 +10,13 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation import metrics
 from bayes_irt_router.evaluation.choices import CURVE_ALPHAS, TrainingFacts, choose_llms
 from bayes_irt_router.evaluation.predictions import REPLICATIONS, Predicted
+from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.routing.router import Router
 
 BINS = 15  # of the calibration error
@@ -27,10 +29,16 @@ Judged = Sequence[xr.Dataset]
 
 def training_facts(router: Router) -> TrainingFacts:
     """What the model's training data told of costs and of each LLM's mean score."""
-    table = router.posterior.tree["llms"].to_dataset()
+    return training_facts_of(router.posterior)
+
+
+def training_facts_of(posterior: Posterior) -> TrainingFacts:
+    """The same without an encoder."""
+    table = posterior.tree["llms"].to_dataset()
     scores = table["mean_score"].values.astype(np.float64)
     return TrainingFacts(
-        router.cost, {str(name): float(mean) for name, mean in zip(table["llm"].values, scores, strict=True)}
+        CostModel.from_dict(posterior.record["cost"]),
+        {str(name): float(mean) for name, mean in zip(table["llm"].values, scores, strict=True)},
     )
 
 

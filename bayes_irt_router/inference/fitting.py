@@ -1,6 +1,5 @@
 """Fitting: data and a model in, a checked posterior out."""
 
-import hashlib
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import xarray as xr
 from bayes_irt_router.data.canonical import data_fingerprint
 from bayes_irt_router.data.cost import fit_cost
 from bayes_irt_router.data.feature_map import FeatureMap, fit_feature_map
+from bayes_irt_router.data.text_hash import text_hash
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.answer_length_sampling import sample_answer_lengths
 from bayes_irt_router.inference.diagnostics import SCALARS, convergence_gate
@@ -102,12 +102,12 @@ def fit(
 
 
 def text_hashes(texts: Sequence[str]) -> list[str]:
-    """The first 16 hexadecimal digits of each text's SHA-256: tells whether a text was seen without keeping it.
+    """Each text's hash, which tells whether a text was seen without keeping it.
 
     >>> text_hashes(["What is 2 + 2?"])
     ['38d46ad3618826cf']
     """
-    return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
+    return [text_hash(text) for text in texts]
 
 
 def _queries(data: xr.Dataset) -> xr.Dataset:

@@ -15,11 +15,14 @@ def explanation_table(explanation: Explanation) -> Group:
         ("difficulty", one.feature.replace("_", " "), f"{one.mean:+.2f} logits, SD {one.sd:.2f}")
         for one in explanation.contributions[:MOST_FEATURES]
     ]
+    percentile = explanation.difficulty_percentile
     rows.append(
         (
             "difficulty",
             "in all",
-            f"harder than {explanation.difficulty_percentile:.0f}% of the fitted queries",
+            f"{explanation.difficulty:+.2f} logits"
+            if percentile is None
+            else f"harder than {percentile:.0f}% of the fitted queries",
         )
     )
     rows += [

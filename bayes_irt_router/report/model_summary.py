@@ -61,6 +61,8 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
     console.print(gate_table(posterior.gate))
     for note in record["cost"]["notes"]:
         console.print(f"Cost: {note}", markup=False)
+    for note in record.get("notes", []):
+        console.print(note, markup=False)
 
 
 def _facts(posterior: Posterior) -> list[tuple[str, str]]:

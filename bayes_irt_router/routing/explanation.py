@@ -49,7 +49,8 @@ class Explanation:
 
     Attributes:
         difficulty: predicted mean, in logits.
-        difficulty_percentile: share of the fitted queries, in percent, whose posterior mean difficulty is lower.
+        difficulty_percentile: share of the fitted queries, in percent, whose posterior mean difficulty is lower; None where the
+            model does not hold them.
         contributions: to the difficulty, largest first; with the intercept they sum to ``difficulty``. The features of the embedding
             are one entry.
         traits: in the order of the model.
@@ -62,7 +63,7 @@ class Explanation:
     """
 
     difficulty: float
-    difficulty_percentile: float
+    difficulty_percentile: float | None
     contributions: tuple[Contribution, ...]
     traits: tuple[TraitLean, ...]
     neighbours: tuple[Neighbour, ...]
@@ -108,7 +109,7 @@ def explain(
     for query, order in enumerate(chosen):
         contributions = _contributions(weight, features[query], names, meaning)
         difficulty = float(items.difficulty_mean[:, query].mean())
-        percentile = float(100 * (fitted < difficulty).mean())
+        percentile = float(100 * (fitted < difficulty).mean()) if fitted.size else None
         traits = tuple(
             TraitLean(str(name), float(a.mean()), float(a.std()))
             for name, a in zip(draws["trait"].values, items.discrimination_mean[:, query].T, strict=True)
@@ -184,14 +185,18 @@ def _first_sentence(reason: str, runner_up: str | None, better: float | None) ->
 
 
 def _second_sentence(
-    percentile: float,
+    percentile: float | None,
     contributions: Sequence[Contribution],
     neighbours: Sequence[Neighbour],
     epistemic: float | None,
     residual: float | None,
 ) -> str:
     parts = [f"{one.feature.replace('_', ' ')} ({one.mean:+.2f})" for one in contributions[:3]]
-    sentence = f"The query looks harder than {percentile:.0f}% of the fitted ones"
+    sentence = (
+        "The query's difficulty is judged by its text alone"
+        if percentile is None
+        else f"The query looks harder than {percentile:.0f}% of the fitted ones"
+    )
     if parts:
         sentence += f", mostly by its {', '.join(parts)}"
     if neighbours:

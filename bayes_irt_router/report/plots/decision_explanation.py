@@ -82,8 +82,6 @@ def _contributions(axes: "Axes", explanation: Explanation) -> None:
     name_rows(axes, [words(one.feature) for one in shown])
     tidy(axes)
     axes.set_xlabel("added to difficulty, logits\n(whiskers: 1 posterior SD)")
-    axes.set_title(
-        f"Expected difficulty {explanation.difficulty:+.1f} logits,\n"
-        f"harder than {explanation.difficulty_percentile:.0f} % of the fitted queries",
-        fontsize=9,
-    )
+    percentile = explanation.difficulty_percentile
+    compared = "" if percentile is None else f",\nharder than {percentile:.0f} % of the fitted queries"
+    axes.set_title(f"Expected difficulty {explanation.difficulty:+.1f} logits{compared}", fontsize=9)
