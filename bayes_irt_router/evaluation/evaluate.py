@@ -91,7 +91,8 @@ def evaluate(
     """Evaluate a fitted model on a dataset's queries.
 
     Prediction is scored over all observed cells. Routing is scored among the LLMs that answered every query and whose cost is
-    known; decisions use costs predicted from training data only, scores use the costs that were observed.
+    known; decisions use costs predicted from training data only (`routing.cost_prediction`), scores use the costs that were
+    observed.
 
     Args:
         router: the fitted model and its encoder.
@@ -106,8 +107,9 @@ def evaluate(
     """
     data, notes = comparable(router, data)
     refuse_seen(router, data, allow_seen)
-    predicted = predict_model(router.posterior, router.featurize(data, progress), np.random.default_rng(seed))
-    judged, more = judge(data, training_facts(router), {MODEL: predicted}, alphas, seed)
+    data = router.featurize(data, progress)
+    predicted = predict_model(router.posterior, data, np.random.default_rng(seed))
+    judged, more = judge(data, training_facts(router, data), {MODEL: predicted}, alphas, seed)
     return evaluation_of(judged, alphas, [*notes, *more])
 
 

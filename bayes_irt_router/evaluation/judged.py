@@ -15,6 +15,7 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation import metrics
 from bayes_irt_router.evaluation.choices import CURVE_ALPHAS, TrainingFacts, choose_llms
 from bayes_irt_router.evaluation.predictions import REPLICATIONS, Predicted
+from bayes_irt_router.routing.cost_prediction import expected_cost
 from bayes_irt_router.routing.router import Router
 
 BINS = 15  # of the calibration error
@@ -25,12 +26,21 @@ Judged = Sequence[xr.Dataset]
 """Sets of judged test queries that are scored together."""
 
 
-def training_facts(router: Router) -> TrainingFacts:
-    """What the model's training data told of costs and of each LLM's mean score."""
-    table = router.posterior.tree["llms"].to_dataset()
+def training_facts(router: Router, queries: xr.Dataset) -> TrainingFacts:
+    """What the model's training data told of the costs of answers to these queries, and of each LLM's mean score.
+
+    Args:
+        router: the fitted model.
+        queries: featurized, with LLMs that the model knows.
+    """
+    table, cost = router.posterior.tree["llms"].to_dataset(), router.cost
     scores = table["mean_score"].values.astype(np.float64)
+    expected = expected_cost(router.posterior, queries).sel(llm=queries["llm"].values)
     return TrainingFacts(
-        router.cost, {str(name): float(mean) for name, mean in zip(table["llm"].values, scores, strict=True)}
+        expected.values,
+        cost.scale_usd,
+        cost.assumed_output_tokens,
+        {str(name): float(mean) for name, mean in zip(table["llm"].values, scores, strict=True)},
     )
 
 
@@ -45,7 +55,7 @@ def judge(
 
     Args:
         test: queries with answers.
-        facts: learned from training data.
+        facts: learned from training data, of these queries and LLMs.
         predictions: by name, columns as in ``test``. Answers are replicated from the joint draws; a point
             estimate has no residuals shared among LLMs, so its reference is narrower than the model's.
         alphas: weights of correctness that are asked for; those of the cost-quality curve are added.
