@@ -160,17 +160,15 @@ def calibrate(
     folder = required_model(model)
     name = _checked(llm, answers, interactive, command, plan, output, level)
 
-    from bayes_irt_router.calibration.answers import graded_names
-    from bayes_irt_router.calibration.inputs import kept_texts, read_answers, read_llm_info, read_queries
-    from bayes_irt_router.calibration.items import ItemBank
+    from bayes_irt_router.calibration.inputs import read_answers, read_llm_info
     from bayes_irt_router.calibration.preparation import choose_prior, prepare
     from bayes_irt_router.calibration.pricing import with_llm_cost
     from bayes_irt_router.calibration.session import Stopping
+    from bayes_irt_router.cli.bank import item_bank
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.storage import RECORD, load
     from bayes_irt_router.routing.policies import check_alpha
-    from bayes_irt_router.routing.router import Router
 
     stopping = Stopping(budget, budget_usd, target_sd, target_regret)
     if output is not None:
@@ -180,15 +178,7 @@ def calibrate(
         tell("warning", posterior.gate.verdict)
     info = read_llm_info(llm_info, name) if llm_info is not None else {}
     given = read_answers(answers, name) if answers is not None else []
-    texts, new = dict(kept_texts(posterior)), None
-    if queries is not None:
-        told, others = read_queries(queries, posterior)
-        texts |= told
-        if others.sizes["query"]:
-            texts |= dict(zip(map(str, others["query"].values), map(str, others["text"].values), strict=True))
-            router = Router.load(folder, encoder, cache_dir)
-            new = router.featurize(others, progress=True)
-    bank = ItemBank.of(posterior, new, graded=graded_names(given))
+    bank, texts = item_bank(folder, posterior, queries, given, encoder, cache_dir)
     check_alpha(alpha)
     setup = prepare(
         bank,

@@ -1,5 +1,7 @@
 """Where a method's choices go and how they fare, from easy to difficult queries (IRT-Router's routing analysis)."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -8,6 +10,8 @@ from bayes_irt_router.evaluation.judged import Judged
 from bayes_irt_router.evaluation.predictions import MODEL
 
 DECILES = 10
+MEASURES = ("queries", "difficulty", "accuracy", "cost_usd")
+MOST_NAMED = 3  # LLMs of a decile in the table for the terminal
 
 
 def deciles(difficulty: Float[np.ndarray, " query"], parts: int = DECILES) -> Int[np.ndarray, " query"]:
@@ -61,3 +65,43 @@ def by_difficulty(judged: Judged, method: str, alpha: float, *, rated_by: str = 
     shares = pd.crosstab(decile, table["llm"], normalize="index")
     means.insert(0, "queries", decile.value_counts().sort_index())
     return means.join(shares)
+
+
+def decile_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """What `by_difficulty` returns, ready for JSON: the shares of the LLMs that were chosen are an object of their own."""
+    return [
+        {
+            "decile": int(str(decile)) + 1,
+            **{name: row[name].item() for name in MEASURES},
+            "llms": {
+                str(name): float(share) for name, share in row.drop(list(MEASURES)).items() if share > 0
+            },
+        }
+        for decile, row in table.astype(object).iterrows()
+    ]
+
+
+def decile_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The same for the terminal: the most chosen LLMs of each decile are named with their shares.
+
+    >>> table = pd.DataFrame({"queries": [9], "difficulty": [0.2], "accuracy": [90.0], "cost_usd": [0.1], "a": [0.75], "b": [0.25]})
+    >>> decile_table(table)["LLMs"].tolist()
+    ['a 75 %, b 25 %']
+    """
+    shares = table.drop(columns=list(MEASURES))
+    named = []
+    for _, row in shares.iterrows():
+        chosen = row[row > 0].sort_values(ascending=False, kind="stable")
+        told = [f"{name} {100 * share:.0f} %" for name, share in chosen.iloc[:MOST_NAMED].items()]
+        rest = len(chosen) - len(told)
+        named.append(", ".join([*told, *([f"{rest} more"] if rest else [])]))
+    return pd.DataFrame(
+        {
+            "decile": table.index + 1,
+            "queries": table["queries"],
+            "difficulty": table["difficulty"],
+            "accuracy %": table["accuracy"],
+            "cost USD": table["cost_usd"],
+            "LLMs": named,
+        }
+    )
