@@ -7,7 +7,7 @@ GPU_INSTALLED := $(VENV)/.gpu-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow lint format gpu-check constraints environment clean
+.PHONY: help install demo browser test test-slow lint format gpu-check constraints environment clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED) ## simulate, fit with NUTS, check, route: the main job on made-up data, into runs/demo
 	$(VENV)/bin/birt demo --output runs/demo
+
+browser: ## install Chromium for the test of the report's page, where apt-get and the right to use it are there
+	@if command -v chromium >/dev/null; then echo "Chromium is here."; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "No apt-get, or not root: the test of the report's page will be skipped."; fi
 
 test: $(INSTALLED) ## all tests but the slow ones
 	$(PYTHON) -m pytest

@@ -42,6 +42,7 @@ COMMANDS = (
     "frontier",
     "calibrate",
     "info",
+    "report",
     "diff",
     "demo",
 )

@@ -18,6 +18,7 @@ from bayes_irt_router.cli.fit import fit
 from bayes_irt_router.cli.frontier import frontier
 from bayes_irt_router.cli.info import info
 from bayes_irt_router.cli.llms import llms
+from bayes_irt_router.cli.report import report
 from bayes_irt_router.cli.route import route
 from bayes_irt_router.cli.simulate import simulate
 
@@ -124,6 +125,13 @@ app.command(
     help="Tell what a model is: data, LLMs, priors, convergence, costs, versions.",
     epilog=examples("birt info --model MODEL"),
 )(info)
+app.command(
+    help="Write one page about a model for a browser: convergence, abilities, who is best where, routing, single queries.",
+    epilog=examples(
+        "birt report --model MODEL --output report.html",
+        "birt report --model MODEL --data DIR --split test --output report.html",
+    ),
+)(report)
 
 
 def main() -> None:

@@ -56,8 +56,9 @@ def frontier(
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.rehearsal import rehearse_file
     from bayes_irt_router.evaluation.frontier import frontier as compute
-    from bayes_irt_router.report.frontier_figure import FORMATS, frontier_figure, write_figure
+    from bayes_irt_router.report.figure_files import FORMATS, write_figure
     from bayes_irt_router.report.json_text import json_text
+    from bayes_irt_router.report.plots.accuracy_cost_frontier import accuracy_cost_frontier
     from bayes_irt_router.report.tables import print_table
     from bayes_irt_router.routing.router import Router
 
@@ -80,7 +81,7 @@ def frontier(
         if path.suffix.lower() == ".json":
             print_json(text, path, shown=False)
         else:
-            write_figure(frontier_figure(result), path)
+            write_figure(accuracy_cost_frontier(result), path)
     if json:
         print_json(text, None, shown=True)
         return

@@ -14,8 +14,9 @@ from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.policy_outcomes import Setting, answered_queries, observed, outcomes
 from bayes_irt_router.evaluation.predictions import predict_model
 from bayes_irt_router.evaluation.static_mixture import cheapest_mixture_cost
-from bayes_irt_router.report.frontier_figure import frontier_figure, write_figure
+from bayes_irt_router.report.figure_files import write_figure
 from bayes_irt_router.report.json_text import plain
+from bayes_irt_router.report.plots.accuracy_cost_frontier import accuracy_cost_frontier
 from bayes_irt_router.routing.correctness_policies import MinSuccess
 from bayes_irt_router.routing.router import Router
 from bayes_irt_router.routing.utility_policies import ExpectedUtility
@@ -120,7 +121,7 @@ def test_fitted_queries_are_refused_and_so_is_a_wrong_level(router, bank, data):
 
 
 def test_the_picture_has_a_line_for_each_policy(result, tmp_path):
-    figure = frontier_figure(result)
+    figure = accuracy_cost_frontier(result)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["expected utility", "min success", "single LLM"]
     for suffix in ("png", "svg"):

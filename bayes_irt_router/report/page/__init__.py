@@ -1,0 +1,1 @@
+"""The report: one HTML page that holds everything it shows and asks nothing of any server."""
