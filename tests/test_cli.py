@@ -41,6 +41,8 @@ COMMANDS = (
     "evaluate",
     "frontier",
     "calibrate",
+    "drift",
+    "llms",
     "info",
     "report",
     "diff",

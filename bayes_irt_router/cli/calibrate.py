@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bayes_irt_router.calibration.session import Setup, State, Stopping
     from bayes_irt_router.inference.posterior import Posterior
 
-REPORT = "calibration.json"
 ASKING, STOPPING = "Asking", "Stopping"
 
 
@@ -316,20 +315,21 @@ def _finish(
 ) -> None:
     from bayes_irt_router.calibration.membership import with_llm
     from bayes_irt_router.calibration.summary import calibration_report
-    from bayes_irt_router.data.files import write_json
-    from bayes_irt_router.inference.storage import save
+    from bayes_irt_router.inference.storage import CALIBRATION, save
     from bayes_irt_router.report.json_text import json_text, plain
     from bayes_irt_router.report.tables import print_table
 
     characters = {query: len(text) for query, text in texts.items()}
     report = calibration_report(setup, now, llm, ended, level, given=given)
-    save(with_llm(posterior, llm, now.placement, now.answers, info, characters), output)
-    write_json(output / REPORT, plain(report.to_dict()))
+    grown = with_llm(posterior, llm, now.placement, now.answers, info, characters)
+    save(grown, output, plain(report.to_dict()))
     if json:
         print_json(json_text(report.to_dict()), None, shown=True)
         return
     console = terminal()
     print_table(f"What {llm} can do", report.table(), console, report.sentence)
     console.print(
-        f"The model with {llm} is in {output}; the report is {REPORT} there.", markup=False, soft_wrap=True
+        f"The model with {llm} is in {output}; the report is {CALIBRATION} there.",
+        markup=False,
+        soft_wrap=True,
     )

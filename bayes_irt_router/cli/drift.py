@@ -1,5 +1,6 @@
 """`birt drift`: do a known LLM's recent answers still agree with what the model believes of it?"""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,8 @@ def drift(
     if json or output is not None:
         print_json(json_text(found.to_dict()), output, shown=json)
     if not json:
-        advice = (
-            f" Place it anew with `birt calibrate --llm {llm} --answers {answers}`." if found.drifted else ""
-        )
-        terminal().print(found.sentence + advice, markup=False)
+        told = found.sentence
+        if found.drifted:
+            again = ["birt", "calibrate", "--model", str(folder), "--llm", llm, "--answers", str(answers)]
+            told += f" Place it anew: {shlex.join([*again, '--output'])} DIR"
+        terminal().print(told, markup=False, soft_wrap=True)

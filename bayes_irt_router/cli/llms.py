@@ -23,6 +23,7 @@ NewModel = Annotated[
 llms = typer.Typer(
     name="llms",
     help="Retire, rename or reprice LLMs of a fitted model, without a refit; the old folder stays as it is.",
+    epilog=examples("birt llms retire old-llm --model MODEL --output MODEL2"),
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -111,12 +112,12 @@ def _write(
     if output.resolve() == folder.resolve():
         raise InputError(f"{output} holds the old model, which would be lost; choose another folder.")
     from bayes_irt_router.data.rehearsal import rehearse_directory
-    from bayes_irt_router.inference.storage import RECORD, load, save
+    from bayes_irt_router.inference.storage import RECORD, load, load_calibration, save
     from bayes_irt_router.report.json_text import json_text
 
     rehearse_directory(output, replaces=RECORD)
     posterior = change(load(folder))
-    save(posterior, output)
+    save(posterior, output, load_calibration(folder))
     if json:
         changes = posterior.record["changes"]
         print_json(
