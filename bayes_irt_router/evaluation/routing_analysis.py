@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from bayes_irt_router.evaluation.choice_scores import rewards
 from bayes_irt_router.evaluation.judged import Judged
 from bayes_irt_router.evaluation.predictions import MODEL
 
 DECILES = 10
-MEASURES = ("queries", "difficulty", "accuracy", "cost_usd")
+MEASURES = ("queries", "difficulty", "accuracy", "cost_usd", "regret")
 MOST_NAMED = 3  # LLMs of a decile in the table for the terminal
 
 
@@ -28,7 +29,7 @@ def deciles(difficulty: Float[np.ndarray, " query"], parts: int = DECILES) -> In
 
 
 def by_difficulty(judged: Judged, method: str, alpha: float, *, rated_by: str = MODEL) -> pd.DataFrame:
-    """Accuracy, cost and shares of the LLMs among a method's choices, by decile of predicted difficulty.
+    """Accuracy, cost, regret and shares of the LLMs among a method's choices, by decile of predicted difficulty.
 
     A query's difficulty is 1 - the mean of p over the candidates, predicted by ``rated_by``: a property of the
     prompt that is known before anybody answers, the same for all methods. Deciles are over all sets together.
@@ -43,18 +44,21 @@ def by_difficulty(judged: Judged, method: str, alpha: float, *, rated_by: str = 
 
     Returns:
         One row a decile: ``queries``, ``difficulty`` (mean), ``accuracy`` (percent), ``cost_usd`` (mean of a
-        query), and the share of each LLM that is chosen at all, as a column of its name.
+        query), ``regret`` (mean of the oracle's reward minus the choice's, see `choice_scores.rewards`), and the
+        share of each LLM that is chosen at all, as a column of its name.
     """
     parts = []
     for one in judged:
         names = one["candidate"].values.astype(str)
         at = one.sel(alpha=alpha)
+        best, own = rewards(one.sel(choice=["oracle", method]), alpha)
         parts.append(
             pd.DataFrame(
                 {
                     "difficulty": 1 - one["p"].sel(predictor=rated_by, llm=names).mean("llm").values,
                     "accuracy": 100 * at["chosen_score"].sel(choice=method).values,
                     "cost_usd": at["chosen_cost"].sel(choice=method).values,
+                    "regret": best - own,
                     "llm": names[at["chosen"].sel(predictor=method).values],
                 }
             )
@@ -84,7 +88,8 @@ def decile_records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def decile_table(table: pd.DataFrame) -> pd.DataFrame:
     """The same for the terminal: the most chosen LLMs of each decile are named with their shares.
 
-    >>> table = pd.DataFrame({"queries": [9], "difficulty": [0.2], "accuracy": [90.0], "cost_usd": [0.1], "a": [0.75], "b": [0.25]})
+    >>> measured = {"queries": [9], "difficulty": [0.2], "accuracy": [90.0], "cost_usd": [0.1], "regret": [2.0]}
+    >>> table = pd.DataFrame({**measured, "a": [0.75], "b": [0.25]})
     >>> decile_table(table)["LLMs"].tolist()
     ['a 75 %, b 25 %']
     """
@@ -102,6 +107,7 @@ def decile_table(table: pd.DataFrame) -> pd.DataFrame:
             "difficulty": table["difficulty"],
             "accuracy %": table["accuracy"],
             "cost USD": table["cost_usd"],
+            "regret": table["regret"],
             "LLMs": named,
         }
     )
