@@ -75,13 +75,12 @@ def decile_records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """What `by_difficulty` returns, ready for JSON: the shares of the LLMs that were chosen are an object of their own."""
     return [
         {
-            "decile": int(str(decile)) + 1,
-            **{name: row[name].item() for name in MEASURES},
-            "llms": {
-                str(name): float(share) for name, share in row.drop(list(MEASURES)).items() if share > 0
-            },
+            "decile": decile,
+            "queries": int(row["queries"]),
+            **{name: float(row[name]) for name in MEASURES[1:]},
+            "llms": {name: float(share) for name, share in row.items() if name not in MEASURES and share > 0},
         }
-        for decile, row in table.astype(object).iterrows()
+        for decile, row in enumerate(table.to_dict(orient="records"), start=1)
     ]
 
 
