@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/placing_reference.py --data ../shared/data/zeroeval
 
-A reduced bank (120 queries, the LLMs that answered everything) is fitted without five LLMs. Each of them is placed from 20 random answers, and
-compared with NUTS on the same posterior over 100 queries, 500 cells in all:
+A reduced bank (120 queries, the LLMs that answered everything) is fitted without five LLMs. Each of them is placed from 20 random
+answers, and compared with NUTS on the same posterior over 100 queries, 500 cells in all:
 
 - joint: the model is sampled anew together with the new LLM's ability and the likelihood of its answers;
 - cut: the ability is sampled in every parameter draw of the fit.
@@ -147,7 +147,7 @@ def flat(draws: xr.Dataset, name: str) -> np.ndarray:
 
 
 def by_joint(model: MIRT, data: xr.Dataset, asked: np.ndarray, score: np.ndarray, seed: int) -> np.ndarray:
-    """p of the new LLM on every query, shape (chain, draw, query)."""
+    """Predicted p of the new LLM on every query, shape (chain, draw, query)."""
     drawn = joint_by_nuts(model, data, asked, score, SAMPLER, seed=seed, progress=False)
     a, b = (flat(drawn, name) for name in ("discrimination", "difficulty"))
     theta = drawn["new_ability"].values.reshape(len(a), 1, -1).astype(np.float64)
@@ -155,7 +155,7 @@ def by_joint(model: MIRT, data: xr.Dataset, asked: np.ndarray, score: np.ndarray
 
 
 def p_of(abilities: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """p on every query of abilities (sample, draw, trait), each with the items of its parameter draw; shape (sample, draw, query)."""
+    """Predicted p on every query, shape (sample, draw, query): abilities (sample, draw, trait) with the items of their parameter draw."""
     return np.stack([p_correct(theta[:, None], a, b)[..., 0] for theta in abilities])
 
 

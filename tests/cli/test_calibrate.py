@@ -111,6 +111,16 @@ def test_a_person_is_asked(model: Path, tmp_path: Path):
     assert "there were no more answers" in " ".join(result.stdout.split())
 
 
+def test_without_an_answer_the_prior_is_kept(model: Path, small_fit, tmp_path: Path):
+    output = tmp_path / "out"
+    result = calibrate(model, "--interactive", "--budget", 0, "--output", output, "--json", stdin="")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["placement"]["mode"], told["placement"]["answers"]) == ("prior", 0)
+    assert told["accuracy"] == told["accuracy_before"]
+    assert load(output).llm == [*small_fit.llm, "fresh"]
+
+
 def test_a_plan_asks_nothing_and_says_what_to_expect(model: Path, tmp_path: Path):
     result = calibrate(model, "--plan", "10", "--json")
     told = json.loads(result.stdout)
