@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/baselines.py --data ../shared/data/zeroeval
 
 prints one table and writes benchmarks/results/baselines-NAME.json, NAME being the data folder's. Costs are
-predicted from the train split. Minutes on two cores.
+predicted from the train split, by each LLM's mean tokens. Minutes on two cores.
 """
 
 import argparse
@@ -45,7 +45,12 @@ def main() -> None:
     train, test = select_split(data, "train"), select_split(data, "test")
     cost = fit_cost(train, assume_output_tokens=arguments.assume_output_tokens)
     means = train["score"].mean("query").values
-    facts = TrainingFacts(cost, dict(zip(map(str, train["llm"].values), map(float, means), strict=True)))
+    facts = TrainingFacts(
+        cost.known_cost([str(text) for text in test["text"].values]),
+        cost.scale_usd,
+        cost.assumed_output_tokens,
+        dict(zip(map(str, train["llm"].values), map(float, means), strict=True)),
+    )
     found = predict_baselines(all_baselines(), train, test, seed=arguments.seed)
     predictions = {name: point_estimate(p) for name, p in found.means.items()}
     judged, notes = judge(test, facts, predictions, ALPHAS, arguments.seed)

@@ -1,33 +1,38 @@
 """Place LLMs that a model was fitted without, from few of their answers, and judge it against what all their answers say.
 
-    .venv/bin/python benchmarks/calibrate.py --data ../shared/data/zeroeval --model runs/fold-0 --model runs/fold-1 ...
+    .venv/bin/python benchmarks/folds.py --data ../shared/data/zeroeval --protocol llms --no-baselines
+    .venv/bin/python benchmarks/calibrate.py --data ../shared/data/zeroeval
 
-Every LLM of the data that a model does not know, and that answered all the queries of its bank, is placed from 0, 5, 10, 20 and
-50 answers. The estimate is of its accuracy over the whole bank; the truth is that accuracy. One JSON line for each model and LLM is
-appended to benchmarks/results/calibrate-NAME.jsonl, NAME being the data folder's, and LLMs that have a line are not placed again; the
-tables pool all lines. Reported are
+reads the posteriors that the first command left in runs/folds (`--runs`). Each fold's left-out LLMs that answered all the queries of its
+bank are placed from 0, 5, 10, 20 and 50 answers. The estimate is of the accuracy over the whole bank; the truth is that accuracy.
+One JSON line for each LLM goes to benchmarks/results/calibrate-NAME.jsonl, NAME being the data folder's, and an LLM with a line of the same
+fit is not placed again: interrupt and repeat at will. The tables pool all lines; they go to calibrate-NAME.json and .md. Reported are
 
-- error and 90 % coverage of adaptive questions (expected variance reduction) and of random ones from the same posterior;
+- error and 90 % coverage of adaptive questions (expected variance reduction), and of random ones fed to the same posterior, drawn from all
+  queries or balanced over tasks;
 - controls: a set chosen once for all by D-optimality; on the random questions the shrunken mean, the plug-in of posterior mean items
-  (point estimates, the way of tinyBenchmarks), and the accuracy of the fitted LLM that agrees most;
-- the routing regret with the LLM placed from 20 answers, as a share of what adding it brings (alpha 0.8), over the queries of
-  the data that the model was not fitted to, among LLMs that answered all of these;
-- seconds a response, for placing and choosing.
+  (a 2PL of several traits scored by point estimates, the way of tinyBenchmarks), and the accuracy of the fitted LLM that agrees most;
+- the routing regret with the LLM placed from 20 answers, as a share of what adding it brings (alpha 0.8), over the first query fold, which
+  the model was not fitted to, among LLMs that answered all of it;
+- milliseconds a response, for placing and choosing: wall and processor time.
+
+`benchmarks/placing_reference.py` compares the placing's posterior with NUTS.
 """
 
 import argparse
 import json
-import os
-import platform
-import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fold_models import RUNS, FoldModel, fold_models
+from provenance import provenance
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior, new_llm_prior
 from bayes_irt_router.calibration.accuracy import Estimate, replicated_scores
@@ -40,56 +45,56 @@ from bayes_irt_router.calibration.selection import Choosable, task_shares
 from bayes_irt_router.calibration.session import Setup, next_queries, state
 from bayes_irt_router.calibration.targets import Target
 from bayes_irt_router.data.canonical import read_dataset
-from bayes_irt_router.data.cost import CostModel, observed_cost
+from bayes_irt_router.data.cost import observed_cost
+from bayes_irt_router.data.files import atomic_path
+from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.routing_metrics import observed_on_every_query, reward
 from bayes_irt_router.irt.response import ItemDistribution, expected_p_correct, item_distribution
+from bayes_irt_router.report.json_text import json_text, plain
+from bayes_irt_router.report.tables import markdown_table
 from bayes_irt_router.routing.policies import choose, expected_utility
-from bayes_irt_router.routing.router import Router
 
 RESULTS = Path(__file__).parent / "results"
 COUNTS = (0, 5, 10, 20, 50)
 LEVEL, ALPHA, BOOTSTRAPS = 0.9, 0.8, 4000
 ROUTED_AT = 20
+# What is to hold: see checks().
+LARGEST_RATIO, LARGEST_ERROR, LARGEST_SHARE, LARGEST_MS = 0.8, {20: 0.035, 50: 0.025}, 0.2, 50.0
 
 
-class Fold:
-    """One fitted model, the data's answers on its bank, and what routing unseen queries needs."""
+class Bank:
+    """A fold's model, the data's answers on its bank, and what routing unseen queries needs."""
 
-    def __init__(self, folder: Path, data: xr.Dataset):
-        self.name = folder.name
-        self.router = Router.load(folder)
+    def __init__(self, model: FoldModel, data: xr.Dataset):
+        self.model, self.router = model, model.router
         self.bank = ItemBank.of(self.router.posterior)
         self.own = data.sel(query=list(self.bank.query))
         self.known = [name for name in self.router.posterior.llm if name in data["llm"].values]
         self.known_scores = self.own["score"].sel(llm=self.known).values
-        unseen = np.setdiff1d(data["query"].values.astype(str), self.bank.query)
-        self.unseen = data.sel(query=unseen) if len(unseen) else None
-        if self.unseen is not None:
-            self.prepare_routing(self.unseen)
+        self.unseen = data.sel(query=model.fold.test["query"].values)  # the fold's test lacks the held LLMs
 
     def left_out(self) -> list[str]:
         """LLMs that the model does not know and that answered all of the bank."""
         complete = ~np.isnan(self.own["score"].values).any(axis=0)
         return [str(n) for n in self.own["llm"].values[complete] if n not in self.router.posterior.llm]
 
-    def prepare_routing(self, unseen: xr.Dataset) -> None:
-        """Item parameters of the unseen queries, and what is predicted of the known LLMs there."""
+    @cached_property
+    def items(self) -> ItemDistribution:
+        """Item parameters of the unseen queries."""
         posterior = self.router.posterior
-        featurized = posterior.feature_map.apply(self.router.featurize(unseen))
-        self.items = item_distribution(
-            posterior.draws, featurized["features"].values, featurized["novelty"].values
-        )
-        ability = posterior.draws["ability"].sel(llm=self.known).values
+        featurized = posterior.feature_map.apply(self.router.featurize(self.unseen))
+        return item_distribution(posterior.draws, featurized["features"].values, featurized["novelty"].values)
+
+    @cached_property
+    def known_p(self) -> np.ndarray:
+        """What is predicted of the known LLMs on the unseen queries."""
+        ability = self.router.posterior.draws["ability"].sel(llm=self.known).values
         ability = ability.reshape(-1, *ability.shape[2:])
-        self.known_p = np.concatenate(
-            [
-                expected_p_correct(ability, of_queries(self.items, part)).mean(axis=0)
-                for part in np.array_split(
-                    np.arange(unseen.sizes["query"]), max(1, unseen.sizes["query"] // 64)
-                )
-            ]
+        count = self.unseen.sizes["query"]
+        parts = np.array_split(np.arange(count), max(1, count // 64))
+        return np.concatenate(
+            [expected_p_correct(ability, of_queries(self.items, part)).mean(axis=0) for part in parts]
         )
-        self.cost = CostModel.from_dict(posterior.record["cost"])
 
 
 def main() -> None:
@@ -97,46 +102,77 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, action="append", required=True)
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder that benchmarks/folds.py wrote to")
+    parser.add_argument("--folds", default=None, help="such as 0,2 (default: all)")
+    parser.add_argument(
+        "--unconverged", action="store_true", help="take folds above r-hat 1.05, too: for a trial"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="random question lists for each LLM")
     parser.add_argument("--selector", action="append", default=[], help="more selectors to compare")
+    parser.add_argument("--most", type=int, default=None, help="at most so many LLMs of a fold: for a trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--assume-output-tokens", type=int, default=None)
-    parser.add_argument("--output", type=Path, default=None)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     arguments = parser.parse_args()
-    output = arguments.output or RESULTS / f"calibrate-{arguments.data.name}.jsonl"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in output.read_text("utf-8").splitlines()] if output.exists() else []
-    done = {(line["model"], line["llm"]) for line in lines}
-    data = read_dataset(arguments.data)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
-    for folder in arguments.model:
-        fold = Fold(folder, data)
-        for llm in fold.left_out():
-            if (fold.name, llm) in done:
+    name = arguments.data.name
+    base = arguments.output / f"calibrate-{name}"
+    lines = read_lines(base.with_suffix(".jsonl"))
+    data, made_with = read_dataset(arguments.data), provenance()
+    for model in fold_models(arguments.runs, name, data, "llms", arguments.folds, arguments.unconverged):
+        bank, fitted = Bank(model, data), model.router.posterior.record["fitted"]
+        for llm in bank.left_out()[: arguments.most]:
+            if any((line["llm"], line["fitted"]) == (llm, fitted) for line in lines):
                 continue
+            start = time.perf_counter()
             line = {
-                "data": arguments.data.name,
-                "model": fold.name,
+                "data": name,
                 "llm": llm,
-                "commit": commit.strip(),
+                "fitted": fitted,
                 "seed": arguments.seed,
-                "gate_passed": fold.router.posterior.gate.passed,
-                "cores": os.cpu_count(),
-                "machine": f"{platform.machine()}, Python {platform.python_version()}",
-                **placed(fold, llm, arguments),
+                **made_with,
+                **model.about(),
+                **placed(bank, llm, arguments),
             }
-            lines.append(line)
-            with output.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(f"{fold.name}: {llm} placed", flush=True)
-    for title, table in tables(lines):
-        print(f"\n{title}\n{table.round(4).to_string()}")
+            lines = [one for one in lines if one["llm"] != llm] + [plain(line)]
+            with atomic_path(base.with_suffix(".jsonl")) as temporary:
+                text = "".join(json.dumps(one) + "\n" for one in lines)
+                temporary.write_text(text, encoding="utf-8")
+            print(f"{model.fold.name}: {llm} placed, {time.perf_counter() - start:.0f} s", flush=True)
+    found = tables(lines)
+    for title, table in found:
+        print(f"\n{title}\n{table.round(4).to_string(index=False)}")
+    facts = (
+        f"{len(lines)} LLMs of {len({line['fold'] for line in lines})} folds; fitted at "
+        f"{', '.join(sorted({line['fit_commit'] or 'an unknown commit' for line in lines}))}, "
+        f"placed at {', '.join(sorted({line['commit'] for line in lines}))}. Intervals are 95 % by bootstrap over LLMs."
+    )
+    if not all(line["converged"] for line in lines):
+        facts += " TRIAL: some folds have not converged."
+    print(f"\n{facts}")
+    told = {
+        "data": name,
+        **made_with,
+        "facts": facts,
+        **{title: table.to_dict(orient="records") for title, table in found},
+    }
+    text = [
+        f"# calibrate-{name}",
+        *(f"## {title}\n\n{markdown_table(table.set_index(table.columns[0]))}" for title, table in found),
+        facts,
+    ]
+    for suffix, content in ((".json", json_text(plain(told))), (".md", "\n\n".join(text))):
+        with atomic_path(base.with_suffix(suffix)) as temporary:
+            temporary.write_text(content + "\n", encoding="utf-8")
+    print(f"Written to {base}.json, .md and .jsonl.")
 
 
-def placed(fold: Fold, llm: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Estimates by method and number of answers, the routing regret, and the time a response took."""
-    bank, scores = fold.bank, fold.own["score"].sel(llm=llm).values
+    bank, scores, most = fold.bank, fold.own["score"].sel(llm=llm).values, max(COUNTS)
     info = {
         str(name): fold.own[name].sel(llm=llm).item()
         for name in fold.own.coords
@@ -145,53 +181,64 @@ def placed(fold: Fold, llm: str, arguments: argparse.Namespace) -> dict[str, Any
     prior = new_llm_prior(fold.router.posterior, {n: v for n, v in info.items() if v == v and v != ""})
     open_ = np.ones(len(bank.query), dtype=bool)
     choosable = Choosable(open_, np.ones(len(bank.query)), task_shares(bank, open_))
+    counted = {
+        name: fold.own[name].sel(llm=llm).values
+        for name in ("input_tokens", "output_tokens", "cost_usd")
+        if name in fold.own
+    }
 
     def answer(i: int) -> Answer:
-        told = {
-            name: float(fold.own[name].sel(llm=llm).values[i]) if name in fold.own else np.nan
-            for name in ("input_tokens", "output_tokens", "cost_usd")
-        }
-        read, wrote, usd = (None if np.isnan(value) else value for value in told.values())
-        return Answer(bank.query[i], float(scores[i]), 1, read, wrote, usd)
+        told = {name: float(values[i]) for name, values in counted.items() if values[i] == values[i]}
+        return Answer(bank.query[i], float(scores[i]), **told)
 
     def setup(selector: str, seed: int) -> Setup:
         return Setup(bank, prior, Target(), choosable, False, selector, seed)
 
     estimates: list[dict[str, Any]] = []
-    seconds: list[float] = []
-    asked_at: dict[str, list[Answer]] = {}
-    for selector in ("variance", "random", *arguments.selector):
-        for repeat in range(arguments.repeats if selector == "random" else 1):
-            own = setup(selector, arguments.seed + repeat)
-            answers: list[Answer] = []
-            for n in range(max(COUNTS) + 1):
-                start = time.perf_counter()
-                now = state(own, answers)
-                choice = next_queries(own, now, 1)[0].position
-                if selector == "variance" and n:
-                    seconds.append(time.perf_counter() - start)
-                if n in COUNTS:
-                    method = "adaptive" if selector == "variance" else selector
-                    estimates.append({"method": method, "n": n, **judged(bank, now.placement, answers, n)})
-                    if selector == "random":
-                        estimates += controls(fold, prior, answers, n)
-                    if selector == "variance" and n == ROUTED_AT:
-                        asked_at[llm] = list(answers)
-                answers.append(answer(choice))
-    static = [
-        answer(choice.position)
-        for choice in next_queries(setup("fisher", 0), state(setup("fisher", 0), []), max(COUNTS))
-    ]
-    for n in COUNTS:
-        placement = place(bank, prior, static[:n], np.random.default_rng([arguments.seed, n]))
-        estimates.append({"method": "static D-optimal", "n": n, **judged(bank, placement, static[:n], n)})
-    true = float(scores.mean())
+    wall: list[float] = []
+    processor: list[float] = []
+    few: list[Answer] = []
+    for selector in ("variance", *arguments.selector):
+        own, answers = setup(selector, arguments.seed), list[Answer]()
+        for n in range(most + 1):
+            started = time.perf_counter(), time.process_time()
+            now = state(own, answers)
+            choice = next_queries(own, now, 1)[0].position
+            if selector == "variance" and n:
+                wall.append(time.perf_counter() - started[0])
+                processor.append(time.process_time() - started[1])
+            if n in COUNTS:
+                method = "adaptive" if selector == "variance" else selector
+                estimates.append({"method": method, "n": n, **judged(bank, now.placement, answers, n)})
+            if selector == "variance" and n == ROUTED_AT:
+                few = list(answers)
+            answers.append(answer(choice))
+
+    begin = state(setup("fisher", arguments.seed), [])
+    lists = {("static D-optimal", 0): [c.position for c in next_queries(setup("fisher", 0), begin, most)]}
+    for repeat in range(arguments.repeats):
+        rng = np.random.default_rng([arguments.seed, repeat])
+        balanced = next_queries(setup("random", arguments.seed + repeat), begin, most)
+        lists["random", repeat] = rng.permutation(len(scores))[:most].tolist()
+        lists["random by task", repeat] = [choice.position for choice in balanced]
+    for (method, repeat), positions in lists.items():
+        for n in COUNTS:
+            answers = [answer(i) for i in positions[:n]]
+            placement = place(bank, prior, answers, np.random.default_rng([arguments.seed, repeat, n]))
+            estimates.append({"method": method, "n": n, **judged(bank, placement, answers, n)})
+            if method == "random":
+                estimates += controls(fold, prior, answers, n)
     everything = [answer(i) for i in range(len(scores))]
     return {
-        "true": true,
+        "true": float(scores.mean()),
         "estimates": estimates,
-        "seconds_per_response": float(np.mean(seconds)),
-        "routing": routing(fold, llm, info, prior, asked_at[llm], everything, arguments.assume_output_tokens),
+        "ms_per_response": {
+            "wall": 1000 * float(np.median(wall)),
+            "processor": 1000 * float(np.median(processor)),
+            "llms": len(fold.router.posterior.llm),
+            "queries": len(bank.query),
+        },
+        "routing": routing(fold, llm, info, prior, few, everything, arguments.assume_output_tokens),
     }
 
 
@@ -208,7 +255,7 @@ def judged(bank: ItemBank, placement: Placement, answers: Sequence[Answer], n: i
     }
 
 
-def controls(fold: Fold, prior: AbilityPrior, answers: list[Answer], n: int) -> list[dict[str, Any]]:
+def controls(fold: Bank, prior: AbilityPrior, answers: list[Answer], n: int) -> list[dict[str, Any]]:
     """What simpler ways make of the same random answers."""
     bank, rng = fold.bank, np.random.default_rng(n)
     positions = bank.positions([answer.query for answer in answers])
@@ -249,7 +296,7 @@ def controls(fold: Fold, prior: AbilityPrior, answers: list[Answer], n: int) -> 
 
 
 def routing(
-    fold: Fold,
+    fold: Bank,
     llm: str,
     info: dict[str, Any],
     prior: AbilityPrior,
@@ -258,8 +305,6 @@ def routing(
     assume_output_tokens: int | None,
 ) -> dict[str, float] | None:
     """Reward on unseen queries without the LLM, with it placed from few answers, and from all; None where it cannot be told."""
-    if fold.unseen is None:
-        return None
     data = fold.unseen.sel(llm=[*fold.known, llm])
     actual = observed_cost(data, assume_output_tokens)
     candidates = observed_on_every_query(data["score"].values, actual)
@@ -271,7 +316,7 @@ def routing(
     for name, answers in (("few", few), ("all", everything)):
         placement = place(fold.bank, prior, answers, np.random.default_rng(0))
         p = np.column_stack([fold.known_p, predicted(fold, placement)])
-        cost = with_llm_cost(fold.cost, llm, info, answers, characters)
+        cost = with_llm_cost(fold.router.cost, llm, info, answers, characters)
         columns = [cost.llm.index(n) for n in [*fold.known, llm]]
         usd = cost.known_cost(data["text"].values.tolist())[:, columns]
         utility = expected_utility(p, usd, alpha=ALPHA, scale=cost.scale_usd)
@@ -287,7 +332,7 @@ def routing(
     return rewards
 
 
-def predicted(fold: Fold, placement: Placement) -> np.ndarray:
+def predicted(fold: Bank, placement: Placement) -> np.ndarray:
     """Posterior mean of p_correct of one LLM on the unseen queries."""
     ability = placement.ability[:, None, :].astype(np.float32)
     parts = np.array_split(np.arange(fold.known_p.shape[0]), max(1, fold.known_p.shape[0] // 256))
@@ -314,7 +359,7 @@ def of_queries(items: ItemDistribution, part: np.ndarray) -> ItemDistribution:
 
 
 def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
-    """Error and coverage by method and number of answers with 95 % bootstrap intervals over LLMs; paired ratios; routing; time."""
+    """Error and coverage by method and number of answers; paired ratios; routing; time; and what was to hold."""
     rows = pd.DataFrame(
         [{"llm": line["llm"], "true": line["true"], **e} for line in lines for e in line["estimates"]]
     )
@@ -323,57 +368,121 @@ def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
     rows["covered"] = covered.where(rows["lower"].notna())
     by = rows.groupby(["method", "n", "llm"], sort=False)[["error", "covered"]].mean()
     rng = np.random.default_rng(0)
-    found = []
-    for (method, n), part in by.groupby(level=["method", "n"], sort=False):
-        errors, inside = part["error"].to_numpy(), part["covered"].to_numpy()
-        low, high = interval(errors, rng)
-        row = {
-            "method": method,
-            "n": n,
-            "llms": len(part),
-            "error": errors.mean(),
-            "error low": low,
-            "error high": high,
-        }
-        if not np.isnan(inside).any():
-            low, high = interval(inside, rng)
-            row |= {"coverage 90%": inside.mean(), "coverage low": low, "coverage high": high}
-        found.append(row)
-    wide = by["error"].unstack("method")
-    ratios = []
-    for n in sorted(set(rows["n"]) - {0}):
-        pair = wide.xs(n, level="n")[["adaptive", "random"]].dropna().to_numpy()
-        picks = rng.integers(len(pair), size=(BOOTSTRAPS, len(pair)))
-        sums = pair[picks].sum(axis=1)
-        ratio = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
-        ratios.append(
-            {"n": n, "ratio": pair[:, 0].sum() / pair[:, 1].sum(), "low": ratio[0], "high": ratio[1]}
-        )
-    result = [("Error and coverage", pd.DataFrame(found)), ("Error, adaptive / random", pd.DataFrame(ratios))]
-    routed = [line["routing"] for line in lines if line["routing"] is not None]
-    if routed:
-        gain = np.array([r["all"] - r["without"] for r in routed])
-        regret = np.array([r["all"] - r["few"] for r in routed])
-        useful = gain > 0
-        share = regret[useful].sum() / gain[useful].sum() if useful.any() else float("nan")
-        numbers = {
-            "llms": len(routed),
-            "llms that help": int(useful.sum()),
-            "gain": gain[useful].mean() if useful.any() else np.nan,
-        }
-        numbers |= {"regret / gain": share, "mean regret, all": regret.mean()}
-        result.append((f"Routing with {ROUTED_AT} answers, alpha {ALPHA:g}", pd.DataFrame([numbers])))
-    seconds = pd.DataFrame(
-        [{"seconds a response": np.mean([line["seconds_per_response"] for line in lines])}]
+    errors = pd.DataFrame(
+        [
+            {
+                "method": method,
+                "n": n,
+                "llms": len(part),
+                **interval("error", part["error"].to_numpy(), rng),
+                **interval("coverage 90%", part["covered"].to_numpy(), rng),
+            }
+            for (method, n), part in by.groupby(level=["method", "n"], sort=False)
+        ]
     )
-    return [*result, ("Time", seconds)]
+    wide = by["error"].unstack("method")
+    ratios = pd.DataFrame(
+        [
+            {
+                "n": n,
+                "against": other,
+                **ratio(wide.xs(n, level="n")[["adaptive", other]].dropna().to_numpy(), rng),
+            }
+            for other in ("random", "random by task", "static D-optimal")
+            for n in COUNTS[1:]
+        ]
+    )
+    joint = rows[rows["k_hat"].notna()] if "k_hat" in rows else rows.iloc[:0]
+    how = pd.DataFrame(
+        [
+            {
+                "n": n,
+                "largest k-hat": part["k_hat"].max(),
+                "fewest effective draws": part["effective_draws"].min(),
+                "share joint": float((part["mode"] == "joint").mean()),
+            }
+            for n, part in joint.groupby("n")
+        ]
+    )
+    result = [
+        ("Error and coverage", errors),
+        ("Error of adaptive questions, relative", ratios),
+        ("How the LLMs were placed", how),
+    ]
+    routed = [line["routing"] for line in lines if line["routing"] is not None]
+    share = None
+    if routed:
+        share = routing_table(routed, rng)
+        result.append((f"Routing with {ROUTED_AT} answers, alpha {ALPHA:g}", share))
+    times = pd.DataFrame([line["ms_per_response"] for line in lines])
+    result.append(("Milliseconds a response, median of the LLMs", times.median().to_frame().T))
+    return [*result, ("What was to hold", checks(errors, ratios, share, times))]
 
 
-def interval(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+def routing_table(routed: Sequence[dict[str, float]], rng: np.random.Generator) -> pd.DataFrame:
+    """Regret as a share of the gain, over the LLMs that bring one: ratio of the sums, LLMs resampled."""
+    gain = np.array([r["all"] - r["without"] for r in routed])
+    regret = np.array([r["all"] - r["few"] for r in routed])
+    useful = gain > 0
+    picks = rng.integers(max(1, useful.sum()), size=(BOOTSTRAPS, int(useful.sum())))
+    row: dict[str, Any] = {
+        "llms": len(routed),
+        "llms that help": int(useful.sum()),
+        "mean regret": regret.mean(),
+    }
+    if useful.any():
+        sums = regret[useful][picks].sum(axis=1) / gain[useful][picks].sum(axis=1)
+        low, high = np.quantile(sums, [0.025, 0.975])
+        row |= {"mean gain": gain[useful].mean(), "regret / gain": regret[useful].sum() / gain[useful].sum()}
+        row |= {"low": low, "high": high}
+    return pd.DataFrame([row])
+
+
+def checks(
+    errors: pd.DataFrame, ratios: pd.DataFrame, routed: pd.DataFrame | None, times: pd.DataFrame
+) -> pd.DataFrame:
+    """The criteria, and whether they hold."""
+    rows: list[dict[str, Any]] = []
+
+    def check(what: str, value: float, holds: bool) -> None:
+        rows.append({"what": what, "value": float(value), "holds": bool(holds)})
+
+    first = ratios[(ratios["n"] == ROUTED_AT) & (ratios["against"] == "random")]["ratio"].item()
+    check(
+        f"error, adaptive / random, at {ROUTED_AT} answers <= {LARGEST_RATIO}", first, first <= LARGEST_RATIO
+    )
+    own = errors[errors["method"] == "adaptive"].set_index("n")
+    for n, largest in LARGEST_ERROR.items():
+        check(f"error at {n} answers <= {largest}", own["error"][n], own["error"][n] <= largest)
+    for n, row in own.iterrows():
+        inside = row["coverage 90% low"] <= LEVEL <= row["coverage 90% high"]
+        check(f"coverage at {n} answers: the interval holds {LEVEL}", row["coverage 90%"], inside)
+    if routed is not None and "regret / gain" in routed:
+        value = routed["regret / gain"].item()
+        check(f"regret / gain with {ROUTED_AT} answers <= {LARGEST_SHARE}", value, value <= LARGEST_SHARE)
+    wall = times["wall"].median()
+    check(f"milliseconds a response <= {LARGEST_MS:g}", wall, wall <= LARGEST_MS)
+    return pd.DataFrame(rows)
+
+
+def ratio(pair: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """Ratio of the mean errors, pairs of one LLM resampled together."""
+    sums = pair[rng.integers(len(pair), size=(BOOTSTRAPS, len(pair)))].sum(axis=1)
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    return {"ratio": pair[:, 0].sum() / pair[:, 1].sum(), "low": float(low), "high": float(high)}
+
+
+def interval(name: str, values: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """Mean and 95 % interval; empty where a value is missing."""
+    if np.isnan(values).any():
+        return {}
     means = values[rng.integers(len(values), size=(BOOTSTRAPS, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    return {name: float(values.mean()), f"{name} low": float(low), f"{name} high": float(high)}
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))

@@ -1,16 +1,16 @@
 """Do policies keep their promises? Predicted against observed accuracy, cost against static mixtures, improvement on an incumbent.
 
-    .venv/bin/python benchmarks/policies.py --data ../shared/data/zeroeval --model runs/fold0 runs/fold1 --test "not fitted"
+    .venv/bin/python benchmarks/folds.py --data ../shared/data/zeroeval --protocol queries
+    .venv/bin/python benchmarks/policies.py --data ../shared/data/zeroeval
 
-One model folder is one fold; its test queries are a split's, or those that were not fitted. One line of JSON for each fold goes to
-benchmarks/results/policies.jsonl; the file grows with each run, and the pooled table needs
-all folds in one run. The pooled table is printed and written to benchmarks/results/policies-NAME.json, NAME being the data
-folder's. Intervals are 95 % by bootstrap over queries, paired.
+reads the posteriors that the first command left in runs/folds (`--runs`), and routes each fold's test queries among the LLMs that
+answered all of them. One JSON line a fold goes to benchmarks/results/policies-NAME.jsonl, the figures over all folds to
+policies-NAME.json and their tables to policies-NAME.md, NAME being the data folder's. Intervals are 95 % by bootstrap over queries, paired.
+Everything about cost is said again without the LLMs whose hidden tokens are not counted, and with their costs times four.
 """
 
 import argparse
-import json
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +19,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
+from fold_models import RUNS, FoldModel, fold_models
+from provenance import provenance
 
-from bayes_irt_router.data.canonical import read_dataset, select_split
+from bayes_irt_router.data.canonical import read_dataset
 from bayes_irt_router.data.files import atomic_path
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.evaluation.fold_runs import write_lines
 from bayes_irt_router.evaluation.frontier import best_on_fitted
 from bayes_irt_router.evaluation.policy_outcomes import (
     Answered,
@@ -32,8 +35,8 @@ from bayes_irt_router.evaluation.policy_outcomes import (
     outcomes,
 )
 from bayes_irt_router.evaluation.static_mixture import cheapest_mixture_cost
-from bayes_irt_router.inference.fitting import text_hashes
 from bayes_irt_router.report.json_text import json_text, plain
+from bayes_irt_router.report.tables import markdown_table
 from bayes_irt_router.routing.correctness_policies import ChanceConstrained, MinSuccess
 from bayes_irt_router.routing.decision import decide
 from bayes_irt_router.routing.policy_catalogue import policy_options
@@ -51,19 +54,19 @@ REWARD_ALPHAS = (0.8, 0.5, 0.2)
 RESAMPLES = 1000
 HIDDEN = "o1"  # LLMs whose hidden tokens are not counted
 FEWER_DRAWS = (25, 50, 100, 200, 500)
+TARGETS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+JUDGED_TARGETS = (0.8, 0.9)
+PROMISE, WORST_LOSS, DECISION_SHARE = 0.02, -0.2, 0.1  # what is to hold: see checks()
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
     """One model on its test queries, and the settings' choices."""
 
-    name: str
     answered: Answered
     incumbent: str
     settings: tuple[Setting, ...]
     found: tuple[Outcomes, ...]
-    draws: dict[str, Any]
-    gate: str
 
 
 def main() -> None:
@@ -71,49 +74,85 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, nargs="+", required=True)
-    parser.add_argument("--test", default="test", help="a split's name, or 'not fitted'")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder that benchmarks/folds.py wrote to")
+    parser.add_argument("--folds", default=None, help="such as 0,2 (default: all)")
+    parser.add_argument(
+        "--unconverged", action="store_true", help="take folds above r-hat 1.05, too: for a trial"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     arguments = parser.parse_args()
 
-    data = read_dataset(arguments.data)
+    name, seed = arguments.data.name, arguments.seed
+    data, made_with = read_dataset(arguments.data), {"seed": seed, **provenance()}
+    base = arguments.output / f"policies-{name}"
     folds: list[Fold] = []
     variants: dict[str, list[Fold]] = {}
-    for path in arguments.model:
-        router = Router.load(path)
-        part = (
-            not_fitted(router, data) if arguments.test == "not fitted" else select_split(data, arguments.test)
-        )
-        answered = answered_queries(router, part, progress=False)
-        fold = run_fold(path.name, router, answered, arguments.seed)
-        for name, (other, factor) in hidden_variants(answered).items():
-            one = run_fold(path.name, router, other, arguments.seed, factor)
-            variants.setdefault(name, []).append(one)
-        line = {"data": arguments.data.name, **about(arguments.seed), **report([fold], arguments.seed)}
-        line |= {"fold": fold.name, "gate": fold.gate, "decision": fold.draws}
-        RESULTS.mkdir(exist_ok=True)
-        with (RESULTS / "policies.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(line)) + "\n")
+    lines: list[dict[str, Any]] = []
+    decision: dict[str, Any] = {}
+    for one in fold_models(arguments.runs, name, data, "queries", arguments.folds, arguments.unconverged):
+        start = time.perf_counter()
+        answered = answered_queries(one.router, one.fold.test, progress=False)
+        fold = run_fold(one.router, answered, seed)
+        for title, (other, factor) in hidden_variants(answered).items():
+            variants.setdefault(title, []).append(run_fold(one.router, other, seed, factor))
+        if not decision:
+            decision = fewer_draws(one.router, answered, seed)
         folds.append(fold)
-    pooled = report(folds, arguments.seed)
-    for name in ("promise", "against_mixture", "improvement", "sweep"):
-        print(f"\n{name}\n{pd.DataFrame(pooled[name]).round(4).to_string()}")
-    repeated = {name: report(ones, arguments.seed) for name, ones in variants.items()}
+        lines.append(line_of(one, fold, {"data": name, **made_with}))
+        write_lines(base.with_suffix(".jsonl"), [lines[-1]])
+        print(f"{one.fold.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+    pooled = report(folds, seed)
+    repeated = {title: report(ones, seed) for title, ones in variants.items()}
+    tables = [
+        ("What was promised of the chosen answers, and what they scored", pd.DataFrame(pooled["promise"])),
+        ("Score minus promise by decile of the promise", decile_gaps(pooled["by_decile"])),
+        ("Answered share, error, and saving against static mixtures", pd.DataFrame(pooled["risk_coverage"])),
+        ("Reward gained on the best LLM on train", pd.DataFrame(pooled["improvement"])),
+        ("Spend as the weight of correctness grows", pd.DataFrame(pooled["sweep"])),
+        ("A decision's time, and what fewer draws change", decision_table(decision)),
+        ("What was to hold", checks(pooled, repeated, decision)),
+    ]
     for title, again in repeated.items():
-        for name in ("against_mixture", "improvement", "sweep"):
-            print(f"\n{title}: {name}\n{pd.DataFrame(again[name]).round(4).to_string()}")
-    target = RESULTS / f"policies-{arguments.data.name}.json"
-    told = {"folds": [one.name for one in folds], **about(arguments.seed), **pooled}
-    text = json_text({**told, "decision": folds[0].draws, "hidden_tokens": repeated})
-    with atomic_path(target) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    print(f"Written to {target}.")
+        for part in ("risk_coverage", "improvement", "sweep"):
+            tables.append((f"{title}: {part.replace('_', ' ')}", pd.DataFrame(again[part])))
+    for title, table in tables:
+        print(f"\n{title}\n{table.round(4).to_string(index=False)}")
+    facts = (
+        f"{len(folds)} folds, {sum(pooled['queries'])} test queries; fitted at "
+        f"{', '.join(sorted({line['fit_commit'] or 'an unknown commit' for line in lines}))}, judged at {made_with['commit']}."
+    )
+    if not all(line["converged"] for line in lines):
+        facts += " TRIAL: some folds have not converged."
+    print(f"\n{facts}")
+    told = {"data": name, **made_with, "resamples": RESAMPLES, "folds": [line["fold"] for line in lines]}
+    told |= {"converged": all(line["converged"] for line in lines), **pooled}
+    told |= {"decision": decision, "hidden_tokens": repeated}
+    told["checks"] = tables[6][1].to_dict(orient="records")
+    text = [
+        f"# policies-{name}",
+        *(f"## {title}\n\n{markdown_table(table.set_index(table.columns[0]))}" for title, table in tables),
+        facts,
+    ]
+    for suffix, content in ((".json", json_text(plain(told))), (".md", "\n\n".join(text))):
+        with atomic_path(base.with_suffix(suffix)) as temporary:
+            temporary.write_text(content + "\n", encoding="utf-8")
+    print(f"Written to {base}.json, .md and .jsonl.")
 
 
-def about(seed: int) -> dict[str, Any]:
-    words = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, capture_output=True, text=True).stdout.strip()
-    return {"seed": seed, "commit": commit, "resamples": RESAMPLES}
+def line_of(one: FoldModel, fold: Fold, made_with: dict[str, Any]) -> dict[str, Any]:
+    """A fold's line: how it was fitted, and its own figures, without intervals."""
+    own = report([fold], made_with["seed"], resamples=1)
+    keep = {
+        part: [
+            {key: value for key, value in row.items() if not key.endswith(("_lower", "_upper"))}
+            for row in own[part]
+        ]
+        for part in ("promise", "risk_coverage", "improvement", "sweep")
+    }
+    result: dict[str, Any] = plain({**made_with, **one.about(), "queries": own["queries"][0], **keep})
+    return result
 
 
 def hidden_variants(answered: Answered) -> dict[str, tuple[Answered, dict[str, float]]]:
@@ -136,11 +175,7 @@ def hidden_variants(answered: Answered) -> dict[str, tuple[Answered, dict[str, f
 
 
 def run_fold(
-    name: str,
-    router: Router,
-    answered: Answered,
-    seed: int,
-    cost_factor: dict[str, float] | None = None,
+    router: Router, answered: Answered, seed: int, cost_factor: dict[str, float] | None = None
 ) -> Fold:
     incumbent = best_on_fitted(router, answered.llm)
     settings = (
@@ -148,29 +183,11 @@ def run_fold(
         *(Setting(LowerBound(), alpha) for alpha in REWARD_ALPHAS),
         *(Setting(Equivalence(), alpha) for alpha in REWARD_ALPHAS),
         *(Setting(ProbabilityOfImprovement(incumbent), alpha) for alpha in REWARD_ALPHAS),
-        *(Setting(MinSuccess(target), 0.5) for target in (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)),
-        *(Setting(ChanceConstrained(target), 0.5) for target in (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)),
+        *(Setting(MinSuccess(target), 0.5) for target in TARGETS),
+        *(Setting(ChanceConstrained(target), 0.5) for target in TARGETS),
     )
     found = outcomes(router, answered, settings, seed=seed, cost_factor=cost_factor)
-    return Fold(
-        name,
-        answered,
-        incumbent,
-        settings,
-        tuple(found),
-        fewer_draws(router, answered, seed) if cost_factor is None else {},
-        router.posterior.gate.verdict,
-    )
-
-
-def not_fitted(router: Router, data: xr.Dataset) -> xr.Dataset:
-    known = router.posterior.tree["queries"].to_dataset()
-    hashes, ids = set(known["text_hash"].values.tolist()), set(known["query"].values.tolist())
-    fresh = [
-        one not in hashes and str(query) not in ids
-        for one, query in zip(text_hashes(data["text"].values.tolist()), data["query"].values, strict=True)
-    ]
-    return data.isel(query=np.flatnonzero(fresh))
+    return Fold(answered, incumbent, settings, tuple(found))
 
 
 def fewer_draws(router: Router, answered: Answered, seed: int) -> dict[str, Any]:
@@ -214,21 +231,21 @@ def milliseconds(work: Callable[[int], object], repeats: int = 20) -> float:
     return float(1000 * np.median(times))
 
 
-def report(folds: Sequence[Fold], seed: int) -> dict[str, Any]:
+def report(folds: Sequence[Fold], seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
     """All figures, pooled over the folds' queries."""
     rng = np.random.default_rng(seed)
     weights = [
-        rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+        rng.multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
         for n in (len(fold.answered.score) for fold in folds)
     ]
-    promise, deciles, mixture, improvement = [], {}, [], []
+    promise, deciles, risk, improvement = [], {}, [], []
+    resampled = np.hstack(weights)
     for k, setting in enumerate(folds[0].settings):
         name = setting_name(setting)
         score = np.concatenate([chosen(fold, k, fold.answered.score) for fold in folds])
         promised = np.concatenate([fold.found[k].promised for fold in folds])
         some = ~np.isnan(promised)
         gap = np.where(some, score - promised, 0.0)
-        resampled = np.hstack(weights)
         drawn = (resampled @ gap) / np.maximum(resampled @ some, 1)
         accuracy = float(score[some].mean()) if some.any() else float("nan")
         promise.append(
@@ -242,8 +259,15 @@ def report(folds: Sequence[Fold], seed: int) -> dict[str, Any]:
         )
         deciles[name] = by_decile(score[some], promised[some])
         if isinstance(setting.policy, MinSuccess | ChanceConstrained):
-            mixture.append(
-                {"setting": name, "answered": float(some.mean()), **against_mixture(folds, weights, k)}
+            wrong = np.where(some, 1.0 - score, 0.0)
+            errors = (resampled @ wrong) / np.maximum(resampled @ some, 1)
+            risk.append(
+                {
+                    "setting": name,
+                    "answered": float(some.mean()),
+                    **interval("error", wrong.sum() / max(some.sum(), 1), errors),
+                    **against_mixture(folds, weights, k),
+                }
             )
         if isinstance(setting.policy, ProbabilityOfImprovement):
             improvement.append({"setting": name, **against_incumbent(folds, weights, k, setting.alpha)})
@@ -251,7 +275,7 @@ def report(folds: Sequence[Fold], seed: int) -> dict[str, Any]:
         "queries": [len(fold.answered.score) for fold in folds],
         "promise": promise,
         "by_decile": deciles,
-        "against_mixture": mixture,
+        "risk_coverage": risk,
         "improvement": improvement,
         "sweep": sweep_table(folds),
     }
@@ -368,5 +392,74 @@ def sweep_table(folds: Sequence[Fold]) -> list[dict[str, Any]]:
     return rows
 
 
+def decile_gaps(deciles: dict[str, list[dict[str, float]]]) -> pd.DataFrame:
+    rows = [
+        {
+            "setting": name,
+            **{str(k): part["accuracy"] - part["promised"] for k, part in enumerate(parts, start=1)},
+        }
+        for name, parts in deciles.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def decision_table(decision: dict[str, Any]) -> pd.DataFrame:
+    times = decision["milliseconds"]
+    rows = [
+        {"what": f"{name.replace('_', ' ')}, {times['llms']} LLMs, {times['draws']} draws", "ms": value}
+        for name, value in times.items()
+        if name not in ("draws", "llms")
+    ]
+    rows += [
+        {"what": name, "decisions changed": one["changed"], "utility lost": one["utility_lost"]}
+        for name, one in decision.items()
+        if name != "milliseconds"
+    ]
+    return pd.DataFrame(rows)
+
+
+def checks(
+    pooled: dict[str, Any], repeated: dict[str, dict[str, Any]], decision: dict[str, Any]
+) -> pd.DataFrame:
+    """The criteria, and whether they hold."""
+    rows: list[dict[str, Any]] = []
+
+    def check(what: str, value: float, holds: bool) -> None:
+        rows.append({"what": what, "value": value, "holds": bool(holds)})
+
+    gaps = {row["setting"]: abs(row["gap"]) for row in pooled["promise"] if row["answered"] > 0}
+    worst = max(gaps, key=lambda name: gaps[name])
+    check(f"|score - promise| <= {PROMISE}, worst: {worst}", gaps[worst], gaps[worst] <= PROMISE)
+    table = decile_gaps(pooled["by_decile"]).set_index("setting").abs()
+    inside = float((table <= PROMISE).to_numpy()[table.notna().to_numpy()].mean())
+    check(f"the same by decile: share within {PROMISE}", inside, inside == 1.0)
+    for title, found in {"": pooled, **repeated}.items():
+        told = f"{title}: " if title else ""
+        for row in found["risk_coverage"]:
+            if any(f"target={target} " in f"{row['setting']} " for target in JUDGED_TARGETS):
+                name = "saving_same_share"
+                check(
+                    f"{told}{row['setting']}, {row['answered']:.0%} answered: lower end of the saving > 0",
+                    row[f"{name}_lower"],
+                    row[f"{name}_lower"] > 0 and row["answered"] >= 0.5,
+                )
+        for row in found["improvement"]:
+            low = row["reward_gain_lower"]
+            check(
+                f"{told}{row['setting']}: lower end >= {WORST_LOSS}, mean > 0",
+                low,
+                low >= WORST_LOSS and row["reward_gain"] > 0,
+            )
+        grew = float(np.mean([row["expected_usd_grew"] for row in found["sweep"]]))
+        check(f"{told}expected spend never falls as alpha grows", grew, grew == 1.0)
+    times = decision["milliseconds"]
+    share = times["decide_one"] / times["embed_one"]
+    check(f"decision / embedding <= {DECISION_SHARE:g}", share, share <= DECISION_SHARE)
+    return pd.DataFrame(rows)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))

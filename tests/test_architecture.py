@@ -42,6 +42,7 @@ PYMC_MODULES = {
     "inference.nuts",
     "inference.fitting",
     "inference.many_data_sets",
+    "inference.placement_reference",
     "inference.simulation_calibration",
 }
 LONGEST_MODULE = 350

@@ -42,6 +42,8 @@ COMMANDS = (
     "evaluate",
     "frontier",
     "calibrate",
+    "drift",
+    "llms",
     "info",
     "report",
     "diff",
@@ -514,6 +516,9 @@ def test_evaluate_json_has_the_documented_shape(model: Path, bench: Path, tmp_pa
     for scores in told["routing"].values():
         assert set(scores) == {"0.8", "0.5", "0.2"}
         assert all({"accuracy", "cost_usd", "reward"} <= set(score) for score in scores.values())
+    for deciles in told["by_difficulty"].values():
+        assert [one["decile"] for one in deciles] == list(range(1, 11))
+        assert {"queries", "difficulty", "accuracy", "cost_usd", "regret", "llms"} <= set(deciles[0])
 
 
 def test_evaluate_compares_with_baselines_on_the_same_split(
@@ -561,6 +566,11 @@ def test_evaluate_shows_tables(model: Path, bench: Path):
     result = birt("evaluate", "--model", model, "--data", bench, "--split", "test")
     assert result.exit_code == 0
     assert "log loss" in result.stdout
+    assert "decile" not in result.stdout
+    result = birt("evaluate", "--model", model, "--data", bench, "--split", "test", "--by-difficulty")
+    assert result.exit_code == 0
+    assert result.stdout.count("by decile of difficulty") == 3
+    assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 
 def test_evaluate_refuses_what_was_fitted_unless_told(model: Path, bench: Path, tmp_path: Path):

@@ -16,6 +16,7 @@ from bayes_irt_router.calibration.likelihood import Evidence, log_likelihood
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.mirt import GRADED_STEPS
 
+SCHEMA_VERSION = 1
 FALSE_ALARMS = 0.01
 SHIFT = 0.5  # of the alternative, in SDs between LLMs
 REPLICATIONS = 4  # of the answers for each draw
@@ -56,7 +57,7 @@ class DriftCheck:
         return f"{self.llm} {verdict} ({facts}; at most {self.false_alarms:.1%} false alarms, however often one looks)."
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What ``birt drift --json`` prints."""
         names = (
             "llm",
             "answers",
@@ -67,7 +68,7 @@ class DriftCheck:
             "false_alarms",
             "drifted",
         )
-        return {name: getattr(self, name) for name in names}
+        return {"schema_version": SCHEMA_VERSION, **{name: getattr(self, name) for name in names}}
 
 
 def check_drift(

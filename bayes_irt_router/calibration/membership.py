@@ -105,8 +105,7 @@ def retired(posterior: Posterior, llms: Sequence[str]) -> Posterior:
     Raises:
         InputError: the model does not know an LLM, or none would be left.
     """
-    for llm in llms:
-        _require(posterior, llm)
+    _require(posterior, *llms)
     kept = [i for i, name in enumerate(posterior.llm) if name not in llms]
     if not kept:
         raise InputError("No LLM would be left; keep at least one.")
@@ -178,10 +177,10 @@ def _groups(posterior: Posterior) -> dict[str, xr.Dataset]:
     return {str(name): node.to_dataset() for name, node in posterior.tree.children.items()}
 
 
-def _require(posterior: Posterior, llm: str) -> None:
-    if llm not in posterior.llm:
+def _require(posterior: Posterior, *llms: str) -> None:
+    if unknown := [repr(llm) for llm in llms if llm not in posterior.llm]:
         raise InputError(
-            f"The model does not know the LLM {llm!r}; it knows {', '.join(sorted(posterior.llm))}."
+            f"The model does not know the LLM {', '.join(unknown)}; it knows {', '.join(sorted(posterior.llm))}."
         )
 
 

@@ -13,10 +13,12 @@ from bayes_irt_router.cli.collect import collect
 from bayes_irt_router.cli.convert import convert
 from bayes_irt_router.cli.demo import demo
 from bayes_irt_router.cli.diff import diff
+from bayes_irt_router.cli.drift import drift
 from bayes_irt_router.cli.evaluate import evaluate
 from bayes_irt_router.cli.fit import fit
 from bayes_irt_router.cli.frontier import frontier
 from bayes_irt_router.cli.info import info
+from bayes_irt_router.cli.llms import llms
 from bayes_irt_router.cli.report import report
 from bayes_irt_router.cli.route import route
 from bayes_irt_router.cli.simulate import simulate
@@ -104,6 +106,7 @@ app.command(
     help="Score a model on unseen queries: prediction, calibration, and routing against simple choices.",
     epilog=examples(
         "birt evaluate --model MODEL --data DIR --split test",
+        "birt evaluate --model MODEL --data DIR --split test --by-difficulty",
         "birt evaluate --model MODEL --data DIR --compare --output comparison.json",
     ),
 )(evaluate)
@@ -119,6 +122,11 @@ app.command(
         'birt calibrate --model MODEL --llm NAME --command "python ask.py" --budget 20 --output MODEL2',
     ),
 )(calibrate)
+app.command(
+    help="Check whether a known LLM's recent answers still agree with the model.",
+    epilog=examples("birt drift --model MODEL --llm NAME --answers recent.csv"),
+)(drift)
+app.add_typer(llms)
 app.command(
     help="Tell what changed between two models: LLMs, abilities, prices, and decisions on what both have fitted.",
     epilog=examples("birt diff OLD NEW", "birt diff OLD NEW --alpha 0.5 --json"),

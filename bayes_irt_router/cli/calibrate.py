@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bayes_irt_router.calibration.session import Setup, State, Stopping
     from bayes_irt_router.inference.posterior import Posterior
 
-REPORT = "calibration.json"
 ASKING, STOPPING = "Asking", "Stopping"
 
 
@@ -160,18 +159,16 @@ def calibrate(
     folder = required_model(model)
     name = _checked(llm, answers, interactive, command, plan, output, level)
 
-    from bayes_irt_router.calibration.answers import graded_names
-    from bayes_irt_router.calibration.inputs import kept_texts, read_answers, read_llm_info, read_queries
-    from bayes_irt_router.calibration.items import ItemBank
+    from bayes_irt_router.calibration.inputs import read_answers, read_llm_info
     from bayes_irt_router.calibration.preparation import choose_prior, prepare
     from bayes_irt_router.calibration.pricing import with_llm_cost
     from bayes_irt_router.calibration.session import Stopping
+    from bayes_irt_router.cli.bank import item_bank
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.population import require_queries
     from bayes_irt_router.inference.storage import RECORD, load
     from bayes_irt_router.routing.policies import check_alpha
-    from bayes_irt_router.routing.router import Router
 
     stopping = Stopping(budget, budget_usd, target_sd, target_regret)
     if output is not None:
@@ -182,15 +179,7 @@ def calibrate(
         tell("warning", posterior.gate.verdict)
     info = read_llm_info(llm_info, name) if llm_info is not None else {}
     given = read_answers(answers, name) if answers is not None else []
-    texts, new = dict(kept_texts(posterior)), None
-    if queries is not None:
-        told, others = read_queries(queries, posterior)
-        texts |= told
-        if others.sizes["query"]:
-            texts |= dict(zip(map(str, others["query"].values), map(str, others["text"].values), strict=True))
-            router = Router.load(folder, encoder, cache_dir)
-            new = router.featurize(others, progress=True)
-    bank = ItemBank.of(posterior, new, graded=graded_names(given))
+    bank, texts = item_bank(folder, posterior, queries, given, encoder, cache_dir)
     check_alpha(alpha)
     setup = prepare(
         bank,
@@ -328,20 +317,21 @@ def _finish(
 ) -> None:
     from bayes_irt_router.calibration.membership import with_llm
     from bayes_irt_router.calibration.summary import calibration_report
-    from bayes_irt_router.data.files import write_json
-    from bayes_irt_router.inference.storage import save
+    from bayes_irt_router.inference.storage import CALIBRATION, save
     from bayes_irt_router.report.json_text import json_text, plain
     from bayes_irt_router.report.tables import print_table
 
     characters = {query: len(text) for query, text in texts.items()}
     report = calibration_report(setup, now, llm, ended, level, given=given)
-    save(with_llm(posterior, llm, now.placement, now.answers, info, characters), output)
-    write_json(output / REPORT, plain(report.to_dict()))
+    grown = with_llm(posterior, llm, now.placement, now.answers, info, characters)
+    save(grown, output, plain(report.to_dict()))
     if json:
         print_json(json_text(report.to_dict()), None, shown=True)
         return
     console = terminal()
     print_table(f"What {llm} can do", report.table(), console, report.sentence)
     console.print(
-        f"The model with {llm} is in {output}; the report is {REPORT} there.", markup=False, soft_wrap=True
+        f"The model with {llm} is in {output}; the report is {CALIBRATION} there.",
+        markup=False,
+        soft_wrap=True,
     )

@@ -55,6 +55,14 @@ def evaluate(
             rich_help_panel=DATA,
         ),
     ] = "train",
+    by_difficulty: Annotated[
+        bool,
+        typer.Option(
+            "--by-difficulty",
+            help="Show accuracy and chosen LLMs from the easiest to the most difficult tenth of the queries; the JSON always "
+            "has them.",
+        ),
+    ] = False,
     allow_seen: Annotated[
         bool,
         typer.Option("--allow-seen", help="Evaluate queries that were fitted, too.", rich_help_panel=DATA),
@@ -104,7 +112,11 @@ def evaluate(
         print_json(json_text(content), output, shown=json)
     if not json:
         console = terminal()
-        for title, frame in result.tables():
+        tables = result.tables()
+        if by_difficulty:
+            evaluation = result.evaluation if isinstance(result, Comparison) else result
+            tables += evaluation.difficulty_tables()
+        for title, frame in tables:
             print_table(title, frame, console)
         for note in content.get("notes", []):
             console.print(note, markup=False)

@@ -1,8 +1,8 @@
 """Which LLM each method, and each rule without a model, takes for every query and every alpha.
 
-Predictions choose by `alpha * p - (1 - alpha) * cost / scale` with costs predicted from training data; what
-a choice is worth is judged on the scores and costs that were observed. Candidates are the LLMs that answered
-every query and whose costs are known.
+Predictions choose by `alpha * p - (1 - alpha) * cost / scale` with costs predicted from training data, the same for
+the model, every baseline and every rule; what a choice is worth is judged on the scores and costs that were observed.
+Candidates are the LLMs that answered every query and whose costs are known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from bayes_irt_router.data.cost import CostModel, observed_cost
+from bayes_irt_router.data.cost import observed_cost
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.cost_quality import static_mixture
 from bayes_irt_router.evaluation.predictions import MODEL
@@ -33,16 +33,20 @@ CURVE_ALPHAS = (*(round(0.05 * k, 2) for k in range(20)), 0.97, 0.98, 0.99, 0.99
 """Those that trace a method's curve of cost against accuracy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingFacts:
-    """What training data tell of routing, beside the predictions.
+    """What training data tell of routing some queries, beside the predictions of correctness.
 
     Attributes:
-        cost: predicted costs and their scale.
+        expected_cost_usd: of an answer, columns as in the data; NaN where unknown.
+        scale_usd: the unit of cost in the utility, `CostModel.scale_usd`.
+        assumed_output_tokens: of answers whose tokens were not counted, where that was assumed at fit.
         mean_score: each LLM's mean score on its training queries, by name.
     """
 
-    cost: CostModel
+    expected_cost_usd: Float[np.ndarray, "query llm"]
+    scale_usd: float
+    assumed_output_tokens: int | None
     mean_score: Mapping[str, float]
 
 
@@ -56,8 +60,8 @@ def choose_llms(
     """Choices of each method and of the rules that need none, and what they are worth.
 
     Args:
-        test: queries with answers of LLMs that the cost model knows.
-        facts: learned from training data.
+        test: queries with answers.
+        facts: learned from training data, of these queries and LLMs.
         means: predicted E[score] by name, columns as in ``test``. A mixture that is matched in cost to the
             model's choices is among the rules if the model is here.
         alphas: weights of correctness.
@@ -73,24 +77,24 @@ def choose_llms(
           and ``weak`` and ``strong``, the cheapest candidate and the best on train.
     """
     try:
-        cost = observed_cost(test, facts.cost.assumed_output_tokens)
+        cost = observed_cost(test, facts.assumed_output_tokens)
     except InputError as error:
         return f"Routing is not evaluated, because costs are unknown: {error}"
     is_candidate = observed_on_every_query(test["score"].values, cost)
+    is_candidate &= ~np.isnan(facts.expected_cost_usd).any(axis=0)
     if is_candidate.sum() < 2:
         return "Routing is not evaluated: fewer than two LLMs answered every query and have a known cost."
     score, cost = test["score"].values[:, is_candidate], cost[:, is_candidate]
     names = [str(name) for name in test["llm"].values[is_candidate]]
-    expected = facts.cost.predict_cost([str(text) for text in test["text"].values], names)
-    expected = expected[:, [facts.cost.llm.index(name) for name in names]]
+    expected = facts.expected_cost_usd[:, is_candidate]
     fitted = np.array([facts.mean_score[name] for name in names])
-    rules = _rules(score, cost, expected, fitted, facts.cost.scale_usd, alphas, rng)
+    rules = _rules(score, cost, expected, fitted, facts.scale_usd, alphas, rng)
     ceiling = rules["oracle"]
 
     chosen, rank = {}, {}
     for name, mean in means.items():
         utility = [
-            expected_utility(mean[:, is_candidate], expected, alpha=alpha, scale=facts.cost.scale_usd)
+            expected_utility(mean[:, is_candidate], expected, alpha=alpha, scale=facts.scale_usd)
             for alpha in alphas
         ]
         chosen[name] = np.stack([choose(one) for one in utility])

@@ -103,7 +103,7 @@ def compare(
 ) -> Comparison:
     """Score the model and baselines that are fitted to ``train`` on the observed cells of ``test``.
 
-    Routing uses the same predicted costs for all, learned from the model's training data. The reference of a
+    Routing uses the same predicted costs for all, those of the model's answer-length posterior. The reference of a
     baseline's calibration error is replicated without residuals shared among LLMs, which a point estimate
     does not have, so it is narrower than the model's.
 
@@ -129,7 +129,7 @@ def compare(
     found = predict_baselines(baselines, train, test, seed=seed, progress=progress)
     judged, unrouted = judge(
         test,
-        training_facts(router),
+        training_facts(router.posterior, test),
         {
             MODEL: predict_model(router.posterior, test, np.random.default_rng(seed)),
             **{name: point_estimate(p) for name, p in found.means.items()},

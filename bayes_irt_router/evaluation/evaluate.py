@@ -15,6 +15,7 @@ from bayes_irt_router.evaluation.choices import ALPHAS
 from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.prediction_scores import prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL, predict_model
+from bayes_irt_router.evaluation.routing_analysis import by_difficulty, decile_records, decile_table
 from bayes_irt_router.evaluation.routing_metrics import RoutingScore
 from bayes_irt_router.inference.fitting import text_hashes
 from bayes_irt_router.inference.population import keeps_queries
@@ -32,6 +33,7 @@ class Evaluation:
         prediction: by name, then by metric.
         routing: by name, then by alpha.
         curve: by name, then by metric: what `choice_scores.curve_scores` returns.
+        difficulty: by alpha: the model's choices by decile of difficulty, see `routing_analysis.by_difficulty`.
         candidates: the LLMs among which routing was evaluated: answered on every query, with known cost.
         queries: how many queries were evaluated.
         notes: what a reader must know to read the numbers.
@@ -40,6 +42,7 @@ class Evaluation:
     prediction: dict[str, dict[str, float]]
     routing: dict[str, dict[str, RoutingScore]]
     curve: dict[str, dict[str, float]]
+    difficulty: dict[str, pd.DataFrame]
     candidates: tuple[str, ...]
     queries: int
     notes: tuple[str, ...]
@@ -59,6 +62,7 @@ class Evaluation:
                 for name, by_alpha in self.routing.items()
             },
             "curve": self.curve,
+            "by_difficulty": {alpha: decile_records(table) for alpha, table in self.difficulty.items()},
             "notes": list(self.notes),
         }
 
@@ -80,6 +84,13 @@ class Evaluation:
             found.append(("Routing", pd.DataFrame(rows)))
         return found
 
+    def difficulty_tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """For each alpha a table of the model's choices from the easiest to the most difficult tenth of the queries."""
+        return [
+            (f"The model's choices by decile of difficulty, alpha {alpha}", decile_table(table))
+            for alpha, table in self.difficulty.items()
+        ]
+
 
 def evaluate(
     router: Router,
@@ -93,7 +104,8 @@ def evaluate(
     """Evaluate a fitted model on a dataset's queries.
 
     Prediction is scored over all observed cells. Routing is scored among the LLMs that answered every query and whose cost is
-    known; decisions use costs predicted from training data only, scores use the costs that were observed.
+    known; decisions use costs predicted from training data only (`routing.cost_prediction`), scores use the costs that were
+    observed.
 
     Args:
         router: the fitted model and its encoder.
@@ -108,8 +120,9 @@ def evaluate(
     """
     data, notes = comparable(router, data)
     refuse_seen(router, data, allow_seen)
-    predicted = predict_model(router.posterior, router.featurize(data, progress), np.random.default_rng(seed))
-    judged, more = judge(data, training_facts(router), {MODEL: predicted}, alphas, seed)
+    data = router.featurize(data, progress)
+    predicted = predict_model(router.posterior, data, np.random.default_rng(seed))
+    judged, more = judge(data, training_facts(router.posterior, data), {MODEL: predicted}, alphas, seed)
     return evaluation_of(judged, alphas, [*notes, *more])
 
 
@@ -117,10 +130,14 @@ def evaluation_of(judged: xr.Dataset, alphas: Sequence[float], notes: Sequence[s
     """The scores of one set of judged queries."""
     routing = routing_scores([judged], alphas)
     names = tuple(str(name) for name in judged["candidate"].values) if routing else ()
+    by_alpha = {}
+    if routing and MODEL in judged["predictor"].values:
+        by_alpha = {f"{alpha:g}": by_difficulty([judged], MODEL, alpha) for alpha in alphas}
     return Evaluation(
         prediction_scores([judged]),
         routing,
         curve_scores([judged], alphas),
+        by_alpha,
         names,
         judged.sizes["query"],
         tuple(notes),

@@ -34,7 +34,7 @@ from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.routing.router import Router
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: costs are predicted by the answer-length posterior
 R_HAT = 1.05
 """The draws of a fold are usable up to this; less strict than the gate, because folds are pooled."""
 
@@ -95,9 +95,8 @@ def run_fold(
     if path.exists():
         judged = load_judged(path)
         line = json.loads(judged.attrs["line"])
-        if line["fitted"] == posterior.record["fitted"] and wanted <= set(
-            judged["predictor"].values.tolist()
-        ):
+        same = line["schema_version"] == SCHEMA_VERSION and line["fitted"] == posterior.record["fitted"]
+        if same and wanted <= set(judged["predictor"].values.tolist()):
             return FoldResult(line, judged)
     router = Router(posterior, encoder, cache_dir)
     train, test = router.featurize(fold.train, progress), router.featurize(fold.test, progress)
@@ -107,7 +106,7 @@ def run_fold(
     found = predict_baselines(settings.baselines, train, test, seed=settings.seed, progress=progress)
     judged, notes = judge(
         test,
-        training_facts(router),
+        training_facts(router.posterior, test),
         {MODEL: predicted, **{name: point_estimate(p) for name, p in found.means.items()}},
         ALPHAS,
         settings.seed,

@@ -17,7 +17,7 @@ from bayes_irt_router.evaluation import metrics
 from bayes_irt_router.evaluation.choices import CURVE_ALPHAS, TrainingFacts, choose_llms
 from bayes_irt_router.evaluation.predictions import REPLICATIONS, Predicted
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.routing.router import Router
+from bayes_irt_router.routing.cost_prediction import expected_cost
 
 BINS = 15  # of the calibration error
 _NEEDED = {"p", "score", "trials", "replicated_right", "replicated_accuracy"}
@@ -27,17 +27,20 @@ Judged = Sequence[xr.Dataset]
 """Sets of judged test queries that are scored together."""
 
 
-def training_facts(router: Router) -> TrainingFacts:
-    """What the model's training data told of costs and of each LLM's mean score."""
-    return training_facts_of(router.posterior)
+def training_facts(posterior: Posterior, queries: xr.Dataset) -> TrainingFacts:
+    """What the model's training data told of the costs of answers to these queries, and of each LLM's mean score.
 
-
-def training_facts_of(posterior: Posterior) -> TrainingFacts:
-    """The same without an encoder."""
-    table = posterior.tree["llms"].to_dataset()
+    Args:
+        posterior: the fitted model.
+        queries: featurized, with LLMs that the model knows.
+    """
+    table, cost = posterior.tree["llms"].to_dataset(), CostModel.from_dict(posterior.record["cost"])
     scores = table["mean_score"].values.astype(np.float64)
+    expected = expected_cost(posterior, queries).sel(llm=queries["llm"].values)
     return TrainingFacts(
-        CostModel.from_dict(posterior.record["cost"]),
+        expected.values,
+        cost.scale_usd,
+        cost.assumed_output_tokens,
         {str(name): float(mean) for name, mean in zip(table["llm"].values, scores, strict=True)},
     )
 
@@ -53,7 +56,7 @@ def judge(
 
     Args:
         test: queries with answers.
-        facts: learned from training data.
+        facts: learned from training data, of these queries and LLMs.
         predictions: by name, columns as in ``test``. Answers are replicated from the joint draws; a point
             estimate has no residuals shared among LLMs, so its reference is narrower than the model's.
         alphas: weights of correctness that are asked for; those of the cost-quality curve are added.

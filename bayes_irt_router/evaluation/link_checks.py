@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_irt_router.data.linking import of_source, source_names, unlinked
-from bayes_irt_router.evaluation.judged import judge, training_facts_of
+from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.prediction_scores import prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL, predict_model
 from bayes_irt_router.inference.posterior import Posterior
@@ -83,7 +83,7 @@ def link_checks(
 
 def _judged(test: xr.Dataset, posterior: Posterior, seed: int) -> xr.Dataset:
     predicted = predict_model(posterior, test, np.random.default_rng(seed))
-    return judge(test, training_facts_of(posterior), {MODEL: predicted}, (), seed)[0]
+    return judge(test, training_facts(posterior, test), {MODEL: predicted}, (), seed)[0]
 
 
 def expected_accuracies(

@@ -11,7 +11,7 @@ import xarray as xr
 from bayes_irt_router.data.canonical import data_fingerprint, select_split
 from bayes_irt_router.data.linking import of_source, source_names
 from bayes_irt_router.evaluation.bootstrap import PairedDifference
-from bayes_irt_router.evaluation.judged import judge, training_facts_of
+from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.prediction_scores import log_loss_differences, prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL, predict_model
 from bayes_irt_router.inference.posterior import Posterior
@@ -74,7 +74,7 @@ def source_scores(
             MODEL: predict_model(joint, own, rng(seed)),
             SEPARATE: predict_model(separate[source], own, rng(seed)),
         }
-        judged, _ = judge(own, training_facts_of(joint), predictions, (), seed)
+        judged, _ = judge(own, training_facts(joint, own), predictions, (), seed)
         scores = prediction_scores([judged])
         difference = log_loss_differences([judged], rng(seed))[SEPARATE]
         found[source] = SourceScores(own.sizes["query"], scores[MODEL], scores[SEPARATE], difference)

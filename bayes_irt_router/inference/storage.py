@@ -1,6 +1,7 @@
 """The posterior as a folder: `posterior.nc` (draws and arrays), `model.json` (everything else), never a pickle."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 
 SCHEMA_VERSION = newest_version(MIGRATIONS)
 RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
+CALIBRATION = "calibration.json"  # what `birt calibrate` asked and learned
 KINDS = ("mirt",)
 # What prediction, routing and the summaries read; a folder without it is refused when loaded, not later.
 NEEDED = {
@@ -58,12 +60,12 @@ OPTIONAL = {
 NEEDED_RECORD = ("model", "encoder", "data", "cost", "gate")
 
 
-def save(posterior: Posterior, directory: Path) -> None:
+def save(posterior: Posterior, directory: Path, calibration: Mapping[str, Any] | None = None) -> None:
     """Write a model folder, all of it or nothing.
 
     ``posterior.nc`` is a NetCDF file of the groups ``posterior``, ``sample_stats``, ``queries``, ``llms``, ``feature_map``, ``gate``
     and, where there is one, ``answer_length`` (``xarray.open_datatree`` reads it); ``model.json`` holds the record;
-    ``texts.parquet`` exists only if texts were kept.
+    ``texts.parquet`` exists only if texts were kept, ``calibration.json`` only if a report of a calibration is given.
 
     Raises:
         InputError: the folder exists and is neither empty nor a model folder.
@@ -89,6 +91,8 @@ def save(posterior: Posterior, directory: Path) -> None:
         if posterior.texts is not None:
             ids = groups["queries"]["query"].values
             write_table(folder / TEXTS, pd.DataFrame({"query_id": ids, "text": posterior.texts}))
+        if calibration is not None:
+            write_json(folder / CALIBRATION, calibration)
         write_json(folder / RECORD, record)
 
 
@@ -143,6 +147,24 @@ def load(directory: Path) -> Posterior:
     except (KeyError, TypeError, OSError, ValueError) as error:
         raise InputError(f"{directory} is incomplete ({error}); copy it again, or fit again.") from None
     return Posterior(xr.DataTree.from_dict(groups), feature_map, gate, record, texts)
+
+
+def load_calibration(directory: Path) -> dict[str, Any] | None:
+    """The report of the last calibration in a model folder; None where nothing was calibrated.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = Path(directory) / CALIBRATION
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is damaged; copy it again, or remove it.")
+    return found
 
 
 def _read_record(directory: Path) -> tuple[dict[str, Any], int]:

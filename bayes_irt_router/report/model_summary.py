@@ -99,4 +99,17 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
         ("fitted", f"{record['fitted']} on {record['machine']}"),
         ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),
         ("texts", "kept" if posterior.texts is not None else "not kept"),
+        *_changes(record),
     ]
+
+
+def _changes(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What happened to the list of LLMs after the fit; nothing is said where nothing happened."""
+    told = [
+        f"{one['llm']} {'placed anew' if one['update'] else 'placed'} from {one['answers']} answers"
+        for one in record.get("calibrations", [])
+    ]
+    for change in record.get("changes", []):
+        for what, names in change.items():
+            told.append(f"{what}: {', '.join(map(str, names))}")
+    return [("since the fit", "; ".join(told))] if told else []

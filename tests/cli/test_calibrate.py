@@ -12,8 +12,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bayes_irt_router.cli import app
-from bayes_irt_router.cli.calibrate import REPORT, journal_path
-from bayes_irt_router.inference.storage import load, save
+from bayes_irt_router.cli.calibrate import journal_path
+from bayes_irt_router.inference.storage import CALIBRATION, load, save
 
 ASK = """
 import json, sys
@@ -73,7 +73,7 @@ def test_answers_from_a_file_make_a_model_with_one_more_llm(model: Path, small_f
         10,
         "joint",
     )
-    assert json.loads((output / REPORT).read_text(encoding="utf-8")) == told
+    assert json.loads((output / CALIBRATION).read_text(encoding="utf-8")) == told
     again = load(output)
     assert again.llm == [*small_fit.llm, "fresh"]
     assert birt("info", "--model", output).exit_code == 0
@@ -98,7 +98,7 @@ def test_a_program_is_asked_and_a_failed_run_goes_on(model: Path, command: str, 
     whole = calibrate(model, "--command", command, "--output", tmp_path / "whole", "--budget", 5)
     assert whole.exit_code == 0
     assert journal.read_text("utf-8") == journal_path(tmp_path / "whole").read_text("utf-8")
-    assert (output / REPORT).read_text("utf-8") == (tmp_path / "whole" / REPORT).read_text("utf-8")
+    assert (output / CALIBRATION).read_text("utf-8") == (tmp_path / "whole" / CALIBRATION).read_text("utf-8")
 
 
 def test_a_person_is_asked(model: Path, tmp_path: Path):
@@ -109,6 +109,16 @@ def test_a_person_is_asked(model: Path, tmp_path: Path):
     lines = [json.loads(line) for line in journal_path(output).read_text("utf-8").splitlines()]
     assert [line.get("score") for line in lines[1:]] == [1.0, 0.5, None]
     assert "there were no more answers" in " ".join(result.stdout.split())
+
+
+def test_without_an_answer_the_prior_is_kept(model: Path, small_fit, tmp_path: Path):
+    output = tmp_path / "out"
+    result = calibrate(model, "--interactive", "--budget", 0, "--output", output, "--json", stdin="")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["placement"]["mode"], told["placement"]["answers"]) == ("prior", 0)
+    assert told["accuracy"] == told["accuracy_before"]
+    assert load(output).llm == [*small_fit.llm, "fresh"]
 
 
 def test_a_plan_asks_nothing_and_says_what_to_expect(model: Path, tmp_path: Path):

@@ -23,7 +23,11 @@ def data(bank):
 
 def facts(data):
     means = data["score"].mean("query").to_series()
-    return TrainingFacts(fit_cost(data), {str(name): float(mean) for name, mean in means.items()})
+    cost = fit_cost(data)
+    expected = cost.known_cost([str(text) for text in data["text"].values])
+    return TrainingFacts(
+        expected, cost.scale_usd, None, {str(name): float(mean) for name, mean in means.items()}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +84,11 @@ def test_without_costs_or_candidates_it_says_why(data):
     one = data.assign(score=data["score"].where(data["llm"] == data["llm"][0]))
     said = choose_llms(one, facts(data), {"model": np.full((60, 6), 0.5)}, ALPHAS, np.random.default_rng(0))
     assert "fewer than two LLMs" in said
+
+
+def test_an_llm_whose_cost_cannot_be_predicted_is_no_candidate(data):
+    known = facts(data)
+    known.expected_cost_usd[:, 5] = np.nan
+    means = {"model": np.full((60, 6), 0.5)}
+    chosen = choose_llms(data, known, means, ALPHAS, np.random.default_rng(0))
+    assert chosen["candidate"].values.tolist() == data["llm"].values[:5].tolist()

@@ -10,7 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.frontier import SINGLE, best_on_fitted, frontier
+from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.policy_outcomes import Setting, answered_queries, observed, outcomes
+from bayes_irt_router.evaluation.predictions import predict_model
 from bayes_irt_router.evaluation.static_mixture import cheapest_mixture_cost
 from bayes_irt_router.report.figure_files import write_figure
 from bayes_irt_router.report.json_text import plain
@@ -93,6 +95,22 @@ def test_outcomes_are_those_of_the_candidates(router, data):
     )
     assert dearer.expected_cost == pytest.approx(4 * alone.expected_cost)
     assert best_on_fitted(router, answered.llm) in answered.llm
+
+
+def test_frontier_and_evaluation_choose_by_the_same_costs(router, data):
+    """Two ways to the same decisions: draws of a decision problem, and expectations for a comparison with baselines."""
+    alphas = (0.1, 0.5, 0.9)
+    answered = answered_queries(router, data, progress=False)
+    assert router.posterior.answer_length is not None
+    predicted = predict_model(router.posterior, answered.queries, np.random.default_rng(0))
+    facts = training_facts(router.posterior, answered.queries)
+    judged, _ = judge(answered.queries, facts, {"model": predicted}, alphas, 0)
+    for alpha in alphas:
+        (one,) = outcomes(router, answered, [Setting(ExpectedUtility(), alpha)])
+        np.testing.assert_array_equal(one.choice, judged["chosen"].sel(predictor="model", alpha=alpha).values)
+        row = np.arange(len(one.choice))
+        expected = facts.expected_cost_usd[row, one.choice]
+        np.testing.assert_allclose(one.expected_cost, expected, rtol=1e-5)
 
 
 def test_fitted_queries_are_refused_and_so_is_a_wrong_level(router, bank, data):

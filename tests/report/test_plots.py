@@ -14,7 +14,6 @@ from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.preparation import prepare
 from bayes_irt_router.calibration.session import Stopping, state
 from bayes_irt_router.data.cost import CostModel
-from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.predictions import predict_model
@@ -40,7 +39,6 @@ from bayes_irt_router.report.plots.reliability_diagram import reliability_diagra
 from bayes_irt_router.report.task_accuracy import probability_best_by_task, task_accuracy, task_names
 from bayes_irt_router.routing.decision import Candidate, Decision, Interval
 from bayes_irt_router.routing.explanation import Contribution, Explanation
-from bayes_irt_router.routing.router import Router
 
 OF_A_POSTERIOR = (
     ability_forest,
@@ -148,7 +146,7 @@ def test_priors_are_those_of_the_model(bank):
 def judged(small_fit, bank):
     data = bank(seed=5)
     predicted = predict_model(small_fit, data, np.random.default_rng(0))
-    facts = training_facts(Router(small_fit, Encoder()))
+    facts = training_facts(small_fit, data)
     return data, predicted, judge(data, facts, {"model": predicted}, (0.8,), 0)[0]
 
 

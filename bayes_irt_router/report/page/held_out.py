@@ -50,6 +50,6 @@ def held_out(
     refuse_seen(router, data, allow_seen)
     queries = router.featurize(data, progress)
     predicted = predict_model(router.posterior, queries, np.random.default_rng(seed))
-    judged, more = judge(queries, training_facts(router), {MODEL: predicted}, ALPHAS, seed)
+    judged, more = judge(queries, training_facts(router.posterior, queries), {MODEL: predicted}, ALPHAS, seed)
     evaluation = evaluation_of(judged, ALPHAS, [*notes, *more])
     return HeldOut(queries, predicted, judged, evaluation, allow_seen)
