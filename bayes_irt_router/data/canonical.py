@@ -113,8 +113,9 @@ def write_dataset(dataset: xr.Dataset, directory: Path, suffix: str = "parquet")
     `trials` says of how many. Embeddings and features are not part of the layout and are left out.
 
     Args:
-        dataset: as `read_dataset` returns it. directory: made when it does not exist; tables of the same
-        names are replaced, other files are left alone. suffix: "parquet", "csv" or "jsonl".
+        dataset: as `read_dataset` returns it.
+        directory: made when it does not exist; tables of the same names are replaced, other files are left alone.
+        suffix: "parquet", "csv" or "jsonl".
 
     Raises:
         InputError: the suffix is unknown, the place cannot be written to, or it holds these tables in another
