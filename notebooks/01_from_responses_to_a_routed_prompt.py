@@ -64,8 +64,12 @@ train["score"].isel(query=slice(0, 6), llm=slice(0, 5)).to_pandas().astype(int)
 
 # %%
 by_task = train["score"].groupby("task").mean().transpose("llm", "task").to_pandas()
-price = pd.Series(train["output_price_per_million"].values, index=train["llm"].values, name="USD per million output tokens")
-by_task.assign(all=train["score"].mean("query").values).join(price).sort_values("all", ascending=False).round(2)
+price = pd.Series(
+    train["output_price_per_million"].values, index=train["llm"].values, name="USD per million output tokens"
+)
+by_task.assign(all=train["score"].mean("query").values).join(price).sort_values("all", ascending=False).round(
+    2
+)
 
 # %% [markdown]
 # ## The model
@@ -92,7 +96,9 @@ from bayes_irt_router.irt.mirt import MIRT
 posterior = fit(
     MIRT(traits=3),
     featurize(train, Encoder()),
-    NUTS(draws=1000, tune=300, target_accept=0.8, max_tree_depth=6),  # small, for a tutorial; NUTS() is the default
+    NUTS(
+        draws=1000, tune=300, target_accept=0.8, max_tree_depth=6
+    ),  # small, for a tutorial; NUTS() is the default
     landmarks=32,
     keep_texts=True,
     progress=False,
@@ -186,13 +192,17 @@ from bayes_irt_router.evaluation.evaluate import evaluate
 from bayes_irt_router.routing.prediction import predict
 
 truth = read_truth(TUTORIAL / "data")["p_correct"].sel(query=test["query"].values, llm=posterior.llm)
-predicted = predict(posterior, router.featurize(test), np.random.default_rng(0))["p_correct"].mean(("chain", "draw"))
+predicted = predict(posterior, router.featurize(test), np.random.default_rng(0))["p_correct"].mean(
+    ("chain", "draw")
+)
 correlation = np.corrcoef(truth.values.ravel(), predicted.values.ravel())[0, 1]
 print(f"True and predicted P(correct) of {truth.size:,} pairs correlate at {correlation:.2f}.")
 
 evaluation = evaluate(router, test, progress=False)
 scores = evaluation.prediction["model"]
-pd.Series({name: round(scores[name], 3) for name in ("log_loss", "auc", "ece", "calibration_slope")}).to_frame("on unseen questions")
+pd.Series(
+    {name: round(scores[name], 3) for name in ("log_loss", "auc", "ece", "calibration_slope")}
+).to_frame("on unseen questions")
 
 # %% [markdown]
 # Then routing, beside choices that need no model. *Reward* is accuracy less cost, weighed by alpha, on answers that the router had not seen. The

@@ -25,7 +25,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from bayes_irt_router.data.simulation import read_truth
 from bayes_irt_router.inference.storage import load
@@ -124,7 +123,14 @@ axes.vlines(true, lower, upper, color=COLOURS[0])
 axes.plot(true, general.mean(axis=0), "o", color=COLOURS[0])
 for name, x, y in zip(posterior.llm, true, general.mean(axis=0), strict=True):
     if "coder" in name or "lexicon" in name:
-        axes.annotate(f"{name}\n(a specialist)", (x, y), xytext=(10, -6), textcoords="offset points", fontsize=8, va="top")
+        axes.annotate(
+            f"{name}\n(a specialist)",
+            (x, y),
+            xytext=(10, -6),
+            textcoords="offset points",
+            fontsize=8,
+            va="top",
+        )
 axes.set_xlabel("true general ability, SDs of these LLMs")
 axes.set_ylabel("posterior, SDs of these LLMs")
 axes.set_title("General ability: posterior mean and 89 % equal-tailed interval", fontsize=9)
@@ -149,8 +155,10 @@ discrimination_map(posterior)
 # loadings, and give it a name only then.
 
 # %%
-loading = draws["discrimination"].mean(("chain", "draw")).assign_coords(
-    task=("query", posterior.tree["queries"]["task"].values)
+loading = (
+    draws["discrimination"]
+    .mean(("chain", "draw"))
+    .assign_coords(task=("query", posterior.tree["queries"]["task"].values))
 )
 loading.groupby("task").mean().transpose("task", "trait").to_pandas().round(2)
 

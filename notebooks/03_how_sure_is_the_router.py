@@ -57,11 +57,21 @@ figure = new_figure(7, 3.4)
 axes = figure.subplots()
 bins = np.linspace(0, 1, 41)
 for number, (name, label) in enumerate(
-    [("p_correct", "parameters only (p_correct)"), ("p_correct_conditional", "and the question (p_correct_conditional)")]
+    [
+        ("p_correct", "parameters only (p_correct)"),
+        ("p_correct_conditional", "and the question (p_correct_conditional)"),
+    ]
 ):
     values = prediction[name].sel(llm=chosen).values.ravel()
     axes.hist(
-        values, bins, density=True, histtype="step", linewidth=1.8, color=COLOURS[number], linestyle=LINES[number], label=label
+        values,
+        bins,
+        density=True,
+        histtype="step",
+        linewidth=1.8,
+        color=COLOURS[number],
+        linestyle=LINES[number],
+        label=label,
     )
 axes.set_xlabel(f"P(correct) of {chosen} on the pencil question")
 axes.set_ylabel("posterior density")
@@ -98,7 +108,9 @@ pd.DataFrame(
 )
 
 # %%
-for text, decision in zip(others, router.route(others, alpha=0.8, fallback="velmora-3-ultra", min_familiarity=0.5), strict=True):
+for text, decision in zip(
+    others, router.route(others, alpha=0.8, fallback="velmora-3-ultra", min_familiarity=0.5), strict=True
+):
     print(f"{text[:40]:40}  {decision.reason[:104]} ...")
 
 # %% [markdown]
@@ -116,7 +128,10 @@ axes.plot(joint[:, 1], joint[:, 0], "o", markersize=2.5, color=COLOURS[0], alpha
 axes.plot([0, 1], [0, 1], color="0.3", linestyle="--", linewidth=1)
 axes.set_xlabel(f"P(correct) of {pair[1]}")
 axes.set_ylabel(f"P(correct) of {pair[0]}")
-axes.set_title(f"Joint draws; above the dashed line {pair[0]} is better:\n{(joint[:, 0] > joint[:, 1]).mean():.0%} of them", fontsize=9)
+axes.set_title(
+    f"Joint draws; above the dashed line {pair[0]} is better:\n{(joint[:, 0] > joint[:, 1]).mean():.0%} of them",
+    fontsize=9,
+)
 axes.set_aspect("equal")
 figure
 
@@ -127,7 +142,12 @@ figure
 
 # %%
 from bayes_irt_router.routing.correctness_policies import ChanceConstrained, MinSuccess
-from bayes_irt_router.routing.utility_policies import Equivalence, ExpectedUtility, LowerBound, ProbabilityOfImprovement
+from bayes_irt_router.routing.utility_policies import (
+    Equivalence,
+    ExpectedUtility,
+    LowerBound,
+    ProbabilityOfImprovement,
+)
 
 policies = [
     ExpectedUtility(),
@@ -139,7 +159,11 @@ policies = [
 ]
 pd.DataFrame(
     [
-        {"policy": policy.name, "LLM": decision.llm or "(abstains)", "because it": decision.reason.split(": ")[0].removeprefix(f"{decision.llm} ")}
+        {
+            "policy": policy.name,
+            "LLM": decision.llm or "(abstains)",
+            "because it": decision.reason.split(": ")[0].removeprefix(f"{decision.llm} "),
+        }
         for policy in policies
         for decision in router.route([prompt], alpha=0.8, policy=policy)
     ]
@@ -189,11 +213,16 @@ targets = np.linspace(0.5, 0.95, 19)
 figure = new_figure(9, 3.6)
 left, right = figure.subplots(1, 2)
 for number, (label, make) in enumerate(
-    [("min_success", MinSuccess), ("chance_constrained, delta 0.1", lambda target: ChanceConstrained(target, 0.1))]
+    [
+        ("min_success", MinSuccess),
+        ("chance_constrained, delta 0.1", lambda target: ChanceConstrained(target, 0.1)),
+    ]
 ):
     results = [kept(make(float(target))) for target in targets]
     share = np.array([answered.mean() for answered, *_ in results])
-    mean = np.array([true[answered].mean() if answered.sum() > 10 else np.nan for answered, true, *_ in results])
+    mean = np.array(
+        [true[answered].mean() if answered.sum() > 10 else np.nan for answered, true, *_ in results]
+    )
     left.plot(100 * targets, 100 * mean, color=COLOURS[number], linestyle=LINES[number], label=label)
     right.plot(100 * targets, 100 * share, color=COLOURS[number], linestyle=LINES[number], label=label)
 left.plot([50, 95], [50, 95], color="0.6", linewidth=0.9, label="the target itself")

@@ -67,7 +67,9 @@ def setup_with(selector):
 setup = setup_with("variance")
 start = state(setup, [])
 mean, lower, upper = start.interval(0.89)
-print(f"{len(bank.query)} questions; accuracy as believed before any answer: {mean:.2f}, 89 % interval {lower:.2f} to {upper:.2f}")
+print(
+    f"{len(bank.query)} questions; accuracy as believed before any answer: {mean:.2f}, 89 % interval {lower:.2f} to {upper:.2f}"
+)
 
 # %% [markdown]
 # ## What to expect of asking
@@ -76,7 +78,9 @@ print(f"{len(bank.query)} questions; accuracy as believed before any answer: {me
 
 # %%
 planned = plan(setup, start, 20)
-pd.DataFrame({"posterior SD of the accuracy": planned.expected_sd, "USD so far": planned.cost}).round(4).rename_axis("questions")
+pd.DataFrame({"posterior SD of the accuracy": planned.expected_sd, "USD so far": planned.cost}).round(
+    4
+).rename_axis("questions")
 
 # %% [markdown]
 # ## Ask
@@ -100,7 +104,11 @@ def asked(selector, count):
 chosen, random = asked("variance", 20), asked("random", 20)
 pd.DataFrame(
     [
-        {"question": texts[one.query].split("\n")[0][:64], "task": str(data["task"].sel(query=one.query).values), "right": bool(one.score)}
+        {
+            "question": texts[one.query].split("\n")[0][:64],
+            "task": str(data["task"].sel(query=one.query).values),
+            "right": bool(one.score),
+        }
         for one in chosen[-1].answers[:10]
     ]
 )
@@ -171,9 +179,13 @@ pd.DataFrame(rows).round(3)
 
 # %%
 now = chosen[-1]
-grown = with_llm(posterior, NEW, now.placement, now.answers, info, {query: len(text) for query, text in texts.items()})
+grown = with_llm(
+    posterior, NEW, now.placement, now.answers, info, {query: len(text) for query, text in texts.items()}
+)
 save(grown, TUTORIAL / "model-2")
-print(f"{now.placement.mode} posterior, {now.placement.effective_draws:.0f} effective draws of {posterior.size}")
+print(
+    f"{now.placement.mode} posterior, {now.placement.effective_draws:.0f} effective draws of {posterior.size}"
+)
 
 decisions = Router.load(TUTORIAL / "model-2").route(unseen["text"].values[:200].tolist(), alpha=0.8)
 pd.Series([one.llm for one in decisions]).value_counts().to_frame("questions of 200")

@@ -32,9 +32,15 @@ OWN.mkdir(parents=True, exist_ok=True)
 # Made up: 160 questions, 8 LLMs, a tenth of the answers missing, no table of splits.
 made_up = simulate(np.random.default_rng(11), queries=160, llms=8, observed=0.9).dataset
 cells = made_up["score"].to_series().dropna().rename("score").reset_index()
-tokens = made_up[["input_tokens", "output_tokens"]].to_dataframe()[["input_tokens", "output_tokens"]].reset_index()
-cells.merge(tokens, on=["query", "llm"]).rename(columns={"query": "query_id"}).to_csv(OWN / "responses.csv", index=False)
-pd.DataFrame({"query_id": made_up["query"], "text": made_up["text"], "task": made_up["task"]}).to_csv(OWN / "queries.csv", index=False)
+tokens = (
+    made_up[["input_tokens", "output_tokens"]].to_dataframe()[["input_tokens", "output_tokens"]].reset_index()
+)
+cells.merge(tokens, on=["query", "llm"]).rename(columns={"query": "query_id"}).to_csv(
+    OWN / "responses.csv", index=False
+)
+pd.DataFrame({"query_id": made_up["query"], "text": made_up["text"], "task": made_up["task"]}).to_csv(
+    OWN / "queries.csv", index=False
+)
 pd.DataFrame(
     {name: made_up[name] for name in ("llm", "family", "input_price_per_million", "output_price_per_million")}
 ).to_csv(OWN / "llms.csv", index=False)
@@ -87,8 +93,21 @@ score = data["score"].transpose("llm", "query")
 score = score[:, np.argsort(-score.mean("llm").values)][np.argsort(-score.mean("query").values)]
 figure = new_figure(9, 2.8)
 axes = figure.subplots()
-axes.imshow(score.fillna(0.5), cmap=ListedColormap(["0.25", "white", COLOURS[4]]), vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-axes.set_yticks(range(score.sizes["llm"]), [f"{name} ({100 * mean:.0f} %)" for name, mean in zip(score["llm"].values, score.mean("query").values, strict=True)])
+axes.imshow(
+    score.fillna(0.5),
+    cmap=ListedColormap(["0.25", "white", COLOURS[4]]),
+    vmin=0,
+    vmax=1,
+    aspect="auto",
+    interpolation="nearest",
+)
+axes.set_yticks(
+    range(score.sizes["llm"]),
+    [
+        f"{name} ({100 * mean:.0f} %)"
+        for name, mean in zip(score["llm"].values, score.mean("query").values, strict=True)
+    ],
+)
 axes.set_xlabel("questions, the easiest on the left")
 axes.set_title("Right (light), wrong (dark), no answer (white)", fontsize=9)
 figure
@@ -99,7 +118,11 @@ figure
 # %%
 from bayes_irt_router.data.canonical import select_split
 
-rank = pd.Series(np.random.default_rng(0).random(data.sizes["query"])).groupby(data["task"].values).rank(pct=True)
+rank = (
+    pd.Series(np.random.default_rng(0).random(data.sizes["query"]))
+    .groupby(data["task"].values)
+    .rank(pct=True)
+)
 data["split"] = ("query", np.where(rank > 0.75, "test", "train").astype(object))
 train, test = select_split(data, "train"), select_split(data, "test")
 print(f"{train.sizes['query']} questions to fit, {test.sizes['query']} to judge")
@@ -127,12 +150,20 @@ mapped = fit_feature_map(featured, landmarks=24).apply(featured)  # `fit` does t
 opinions = {
     "default": MIRTPriors(),
     "far too narrow": MIRTPriors(
-        difficulty_mean=0.1, difficulty_kernel=0.05, difficulty_residual=0.05, difficulty_surface=0.01, discrimination_mean=0.05
+        difficulty_mean=0.1,
+        difficulty_kernel=0.05,
+        difficulty_residual=0.05,
+        difficulty_surface=0.01,
+        discrimination_mean=0.05,
     ),
-    "far too wide": MIRTPriors(difficulty_mean=15, difficulty_kernel=10, difficulty_residual=10, discrimination_mean=10),
+    "far too wide": MIRTPriors(
+        difficulty_mean=15, difficulty_kernel=10, difficulty_residual=10, discrimination_mean=10
+    ),
 }
 made = {
-    name: pm.draw(MIRT(traits=2, priors=priors).build(mapped)["score"], 150, random_seed=0, mode="FAST_COMPILE")
+    name: pm.draw(
+        MIRT(traits=2, priors=priors).build(mapped)["score"], 150, random_seed=0, mode="FAST_COMPILE"
+    )
     for name, priors in opinions.items()
 }
 made["default"].shape  # draws, LLMs, questions
@@ -141,11 +172,21 @@ made["default"].shape  # draws, LLMs, questions
 figure = new_figure(9, 3.6)
 panels = figure.subplots(1, 2)
 answered = mapped["trials"].transpose("llm", "query").values > 0
-for axes, over, what in ((panels[0], 2, "accuracy of an LLM"), (panels[1], 1, "share of LLMs that are right on a question")):
+for axes, over, what in (
+    (panels[0], 2, "accuracy of an LLM"),
+    (panels[1], 1, "share of LLMs that are right on a question"),
+):
     for number, (name, drawn) in enumerate(made.items()):
         share = np.nanmean(np.where(answered, drawn, np.nan), axis=over).ravel()
         height, edges = np.histogram(share, np.linspace(0, 1, 10), density=True)
-        axes.stairs(height, 100 * edges, color=COLOURS[number], linestyle=LINES[number], linewidth=1.8, label=f"prior: {name}")
+        axes.stairs(
+            height,
+            100 * edges,
+            color=COLOURS[number],
+            linestyle=LINES[number],
+            linewidth=1.8,
+            label=f"prior: {name}",
+        )
     axes.set_xlabel(f"{what}, %")
     axes.set_ylabel("density of made-up data")
 panels[0].legend(frameon=False, fontsize=8)
@@ -167,7 +208,9 @@ figure
 from bayes_irt_router.inference.fitting import fit
 from bayes_irt_router.inference.nuts import NUTS
 
-posterior = fit(MIRT(traits=2), featured, NUTS(draws=800, tune=300, max_tree_depth=6), landmarks=24, progress=False)
+posterior = fit(
+    MIRT(traits=2), featured, NUTS(draws=800, tune=300, max_tree_depth=6), landmarks=24, progress=False
+)
 print(posterior.gate.verdict)
 
 # %% [markdown]
@@ -206,7 +249,9 @@ from bayes_irt_router.routing.router import Router
 
 router = Router(posterior, Encoder())
 simple = (LLMMean(), NearestNeighbours("features"), LogisticRegression("features"))
-compare(router, train, test, baselines=simple, progress=False).table()[["log_loss", "minus model's (95 %)", "ECE", "R 0.8"]].round(3)
+compare(router, train, test, baselines=simple, progress=False).table()[
+    ["log_loss", "minus model's (95 %)", "ECE", "R 0.8"]
+].round(3)
 
 # %% [markdown]
 # ## 6. Then

@@ -14,7 +14,7 @@ from typing import Any
 from project import ROOT
 
 FOLDER = ROOT / "notebooks"
-LIMIT = 300  # seconds a cell
+LIMIT = 900  # seconds a cell; machines may be busy
 
 
 def read_percent(path: Path) -> Any:
@@ -25,7 +25,9 @@ def read_percent(path: Path) -> Any:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
         cell["metadata"] = {}
-    notebook["metadata"] = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook["metadata"] = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
     return notebook
 
 
@@ -78,7 +80,9 @@ def main() -> None:
             run(notebook)
         nbformat.write(notebook, target)
         seconds = time.perf_counter() - start
-        print(f"{target.relative_to(ROOT)}: {seconds:.0f} s, {target.stat().st_size / 1e3:.0f} kB", flush=True)
+        print(
+            f"{target.relative_to(ROOT)}: {seconds:.0f} s, {target.stat().st_size / 1e3:.0f} kB", flush=True
+        )
 
 
 if __name__ == "__main__":
