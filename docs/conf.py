@@ -51,10 +51,18 @@ html_copy_source = False
 
 
 def _readable_defaults(
-    app: "Sphinx", what: str, name: str, obj: object, options: object, signature: str, returns: str
-) -> tuple[str, str]:
+    app: "Sphinx",
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
     """A default that a dataclass makes anew is no Python; with it, Sphinx would tear the signature apart."""
-    return (signature or "").replace("<factory>", "..."), returns
+    if signature is None or "<factory>" not in signature:
+        return None
+    return signature.replace("<factory>", "..."), returns
 
 
 def setup(app: "Sphinx") -> None:

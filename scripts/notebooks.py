@@ -42,6 +42,7 @@ def run(notebook: Any) -> None:
         notebook,
         km=kernel,
         timeout=LIMIT,
+        startup_timeout=LIMIT,
         resources={"metadata": {"path": str(FOLDER)}},
         record_timing=False,
     ).execute()
