@@ -14,7 +14,7 @@ from typing import Any
 from project import ROOT
 
 FOLDER = ROOT / "notebooks"
-LIMIT = 900  # seconds a cell; machines may be busy
+LIMIT = 3600  # seconds a cell; machines may be busy
 
 
 def read_percent(path: Path) -> Any:
