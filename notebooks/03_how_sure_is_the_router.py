@@ -157,17 +157,10 @@ policies = [
     LowerBound(quantile=0.1),
     Equivalence(rope=0.05, certainty=0.8),
 ]
-pd.DataFrame(
-    [
-        {
-            "policy": policy.name,
-            "LLM": decision.llm or "(abstains)",
-            "because it": decision.reason.split(": ")[0].removeprefix(f"{decision.llm} "),
-        }
-        for policy in policies
-        for decision in router.route([prompt], alpha=0.8, policy=policy)
-    ]
-).style.hide(axis="index").set_properties(**{"text-align": "left"})
+for policy in policies:
+    (decision,) = router.route([prompt], alpha=0.8, policy=policy)
+    why = decision.reason.split(": ")[0] if decision.llm else decision.reason
+    print(f"{policy.name}\n    {why}")
 
 # %% [markdown]
 # ## Policies: what was kept

@@ -38,12 +38,11 @@ tokens = (
 cells.merge(tokens, on=["query", "llm"]).rename(columns={"query": "query_id"}).to_csv(
     OWN / "responses.csv", index=False
 )
-pd.DataFrame({"query_id": made_up["query"], "text": made_up["text"], "task": made_up["task"]}).to_csv(
-    OWN / "queries.csv", index=False
-)
 pd.DataFrame(
-    {name: made_up[name] for name in ("llm", "family", "input_price_per_million", "output_price_per_million")}
-).to_csv(OWN / "llms.csv", index=False)
+    {"query_id": made_up["query"].values, "text": made_up["text"].values, "task": made_up["task"].values}
+).to_csv(OWN / "queries.csv", index=False)
+facts = ("llm", "family", "input_price_per_million", "output_price_per_million")
+pd.DataFrame({name: made_up[name].values for name in facts}).to_csv(OWN / "llms.csv", index=False)
 
 # %% [markdown]
 # ## 1. The tables
@@ -123,7 +122,7 @@ rank = (
     .groupby(data["task"].values)
     .rank(pct=True)
 )
-data["split"] = ("query", np.where(rank > 0.75, "test", "train").astype(object))
+data = data.assign_coords(split=("query", np.where(rank > 0.75, "test", "train").astype(object)))
 train, test = select_split(data, "train"), select_split(data, "test")
 print(f"{train.sizes['query']} questions to fit, {test.sizes['query']} to judge")
 
@@ -250,7 +249,7 @@ from bayes_irt_router.routing.router import Router
 router = Router(posterior, Encoder())
 simple = (LLMMean(), NearestNeighbours("features"), LogisticRegression("features"))
 compare(router, train, test, baselines=simple, progress=False).table()[
-    ["log_loss", "minus model's (95 %)", "ECE", "R 0.8"]
+    ["log_loss", "minus model's (95 %)", "AUC", "ECE", "slope"]
 ].round(3)
 
 # %% [markdown]
