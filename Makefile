@@ -7,7 +7,7 @@ GPU_INSTALLED := $(VENV)/.gpu-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo browser test test-slow lint format gpu-check constraints environment clean
+.PHONY: help install demo browser test test-slow lint format docs notebooks gpu-check constraints environment clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ format: $(INSTALLED) ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+docs: $(INSTALLED) ## build the documentation into docs/_build/html; every warning is an error
+	$(PYTHON) -m sphinx --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@echo "The documentation is in docs/_build/html/index.html."
+
+notebooks: $(INSTALLED) ## run the notebooks again and keep their outputs; a few minutes
+	$(PYTHON) scripts/notebooks.py
+
 gpu-check: $(GPU_INSTALLED) ## fit on one GPU and on the CPU, and print the ratio
 	$(PYTHON) benchmarks/gpu_check.py
 
@@ -79,5 +86,5 @@ environment: ## write environment.yml (conda) from pyproject.toml
 	$(PYTHON) scripts/environment.py --write
 
 clean: ## remove caches, builds and the demo's output; .venv and other runs stay
-	rm -rf runs/demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf runs/demo docs/_build build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name $(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,14 +1,14 @@
 """The canonical response data in memory: one `xr.Dataset` with the dims `query` and `llm`.
 
-- `query`, `llm`: str names, in the order of their files. - on `query`: `task`, `split` (str, "" when
-unknown), `text` (str, the prompt). - on `llm`, only those the source has: `developer`, `family`,
-`release_date`, `capabilities` (str, "" when unknown);
-  `parameters_billion`, `context_tokens`, `open_weights` (1 or 0), `input_price_per_million`,
-  `output_price_per_million` (float64, NaN when unknown).
-- `score` (query, llm), float64: mean over the trials, in [0, 1]; NaN where there is no answer. - `trials`
-(query, llm), int64: number of answers; 0 where there is none. - `input_tokens`, `output_tokens`, `cost_usd`
-(query, llm), float64, only those the source has: means over the trials
-  that report them; NaN where none does.
+- `query`, `llm`: str names, in the order of their files.
+- on `query`: `task`, `split` (str, "" when unknown), `text` (str, the prompt).
+- on `llm`, only those the source has: `developer`, `family`, `release_date`, `capabilities` (str, "" when unknown);
+  `parameters_billion`, `context_tokens`, `open_weights` (1 or 0), `input_price_per_million`, `output_price_per_million`
+  (float64, NaN when unknown).
+- `score` (query, llm), float64: mean over the trials, in [0, 1]; NaN where there is no answer.
+- `trials` (query, llm), int64: number of answers; 0 where there is none.
+- `input_tokens`, `output_tokens`, `cost_usd` (query, llm), float64, only those the source has: means over the trials that report
+  them; NaN where none does.
 
 A column without a single value counts as one the source does not have. Strings are held as Python objects,
 because fixed-width arrays would give every prompt the length of the longest. `query` is also the name of a
@@ -55,12 +55,9 @@ def read_dataset(
     row is itself a mean. Queries and LLMs without an answer are dropped.
 
     Args:
-        directory: a folder that holds `responses`, `queries` and, optionally, `llms`, each as `.parquet`,
-        `.csv` or
-            `.jsonl`.
-        responses, queries, llms: single files; each goes before the one in `directory`. Without any `llms`
-        the names
-            come from the responses, in the order of their first appearance.
+        directory: a folder that holds `responses`, `queries` and, optionally, `llms`, each as `.parquet`, `.csv` or `.jsonl`.
+        responses, queries, llms: single files; each goes before the one in `directory`. Without any `llms` the names come from the
+            responses, in the order of their first appearance.
 
     Returns:
         The dataset described at the top of this module.
@@ -116,8 +113,9 @@ def write_dataset(dataset: xr.Dataset, directory: Path, suffix: str = "parquet")
     `trials` says of how many. Embeddings and features are not part of the layout and are left out.
 
     Args:
-        dataset: as `read_dataset` returns it. directory: made when it does not exist; tables of the same
-        names are replaced, other files are left alone. suffix: "parquet", "csv" or "jsonl".
+        dataset: as `read_dataset` returns it.
+        directory: made when it does not exist; tables of the same names are replaced, other files are left alone.
+        suffix: "parquet", "csv" or "jsonl".
 
     Raises:
         InputError: the suffix is unknown, the place cannot be written to, or it holds these tables in another

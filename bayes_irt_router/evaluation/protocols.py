@@ -1,13 +1,15 @@
 """What each protocol holds out: the training and the test data of every fold.
 
-| protocol | train | test |
-|---|---|---|
-| `queries` | the other folds' queries | one fold's queries, of tasks that were seen |
-| `tasks` | the other tasks | one task that was never seen |
-| `llms` | the other LLMs' answers outside the first query fold | their answers in it |
-| `shuffled` | as `queries`, each LLM's answers permuted | as `queries`, permuted too |
+========== ======================================================== =============================================
+protocol   train                                                    test
+========== ======================================================== =============================================
+queries    the other folds' queries                                 one fold's queries, of tasks that were seen
+tasks      the other tasks                                          one task that was never seen
+llms       the other LLMs' answers outside the first query fold     their answers in it
+shuffled   as ``queries``, each LLM's answers permuted              as ``queries``, permuted too
+========== ======================================================== =============================================
 
-The fits of `llms` are where a held-out LLM is to be placed; here they are judged on the LLMs that they know.
+The fits of ``llms`` are where a held-out LLM is to be placed; here they are judged on the LLMs that they know.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,183 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. MIRT, its point estimate, and NIRT
+#
+# The same item response curve can be fitted in several ways. The *MIRT* of this package is hierarchical, and its posterior is sampled. The *MIRT of
+# IRT-Router* is a point estimate: abilities are free numbers, item parameters are projections of the embedding, and stochastic gradient descent with early
+# stopping finds one set of them. A *NIRT* replaces the curve by a small network. What differs in practice?
+#
+# It opens the model that notebook 1 saved. The data are simulated from a MIRT, so this is home ground for item response models; how the methods
+# compare on real data is in `benchmarks/README.md`.
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import numpy as np
+
+from bayes_irt_router.data.canonical import read_dataset, select_llms, select_split
+from bayes_irt_router.data.simulation import read_truth
+from bayes_irt_router.routing.router import Router
+
+TUTORIAL = Path("../runs/tutorial")
+router = Router.load(TUTORIAL / "model")
+llms = router.posterior.llm
+data = select_llms(read_dataset(TUTORIAL / "data"), llms)
+train, test = select_split(data, "train"), select_split(data, "test")
+
+# %% [markdown]
+# ## On the same unseen questions
+#
+# Every baseline is fitted to the same training answers. Those named `features` see the same features of the text as the model; a comparison with
+# `embedding` alone would compare features, not methods. The second column is the difference of log loss to the model's with its 95 % interval over
+# questions: positive where the model is better.
+
+# %%
+from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
+from bayes_irt_router.evaluation.baselines.logistic import LogisticRegression
+from bayes_irt_router.evaluation.baselines.networks import PointEstimateMIRT
+from bayes_irt_router.evaluation.compare import compare
+
+others = (
+    LLMMean(),
+    NearestNeighbours("features"),
+    LogisticRegression("features"),
+    PointEstimateMIRT("embedding"),
+    PointEstimateMIRT("features"),
+)
+comparison = compare(router, train, test, baselines=others, progress=False)
+comparison.table()[["log_loss", "minus model's (95 %)", "AUC", "ECE", "slope", "R 0.8", "R 0.2"]].round(3)
+
+# %% [markdown]
+# Read the `slope`: below 1 means too sure. A point estimate plugs its best guess of a question's difficulty into the curve, as if it were known; the
+# posterior averages over what the text does not tell. The `R` columns are rewards at two weights of correctness.
+#
+# ## Where the truth is known
+#
+# Of which questions are the errors? Below, the predicted and the true probability of each pair of question and LLM, for the sampled model and
+# the point estimate on the same features.
+
+# %%
+from bayes_irt_router.evaluation.predictions import predict_baselines, predict_model
+from bayes_irt_router.report.plots.intervals import COLOURS, LINES, new_figure
+
+featured_train, featured_test = router.featurize(train), router.featurize(test)
+sampled = predict_model(router.posterior, featured_test, np.random.default_rng(0)).mean
+point = predict_baselines(
+    [PointEstimateMIRT("features")], featured_train, featured_test, seed=0, progress=False
+)
+(point_mean,) = point.means.values()
+true = read_truth(TUTORIAL / "data")["p_correct"].sel(query=test["query"].values, llm=llms).values
+
+figure = new_figure(8.4, 4.4)
+panels = figure.subplots(1, 2, sharex=True, sharey=True)
+for axes, name, p in zip(panels, ("posterior mean", "point estimate"), (sampled, point_mean), strict=True):
+    axes.plot(
+        100 * p.ravel(), 100 * true.ravel(), ".", markersize=2, color=COLOURS[0], alpha=0.35, rasterized=True
+    )
+    axes.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=1)
+    error = np.sqrt(np.mean((p - true) ** 2))
+    axes.set_title(f"{name}: root mean squared error {100 * error:.1f} points", fontsize=9)
+    axes.set_xlabel("predicted P(correct), %")
+panels[0].set_ylabel("true P(correct), %")
+figure
+
+# %% [markdown]
+# ## With fewer data
+#
+# Where does sampling help most? Fit the point estimate and the LLM means to growing parts of the training questions, and compare with the
+# truth. (Refitting the sampled model at each size would take minutes; it stands at the right, at the full size.)
+
+# %%
+sizes = [30, 60, 120, train.sizes["query"]]
+order = np.random.default_rng(0).permutation(train.sizes["query"])
+kinds = (LLMMean(), NearestNeighbours("features"), PointEstimateMIRT("features"))
+errors = {kind.name: [] for kind in kinds}
+for size in sizes:
+    part = featured_train.isel(query=np.sort(order[:size]))
+    found = predict_baselines(kinds, part, featured_test, seed=0, progress=False)
+    for name, p in found.means.items():
+        errors[name].append(100 * np.sqrt(np.mean((p - true) ** 2)))
+
+figure = new_figure(7, 3.8)
+axes = figure.subplots()
+for number, (name, values) in enumerate(errors.items()):
+    axes.plot(
+        sizes,
+        values,
+        marker="os^"[number],
+        color=COLOURS[number],
+        linestyle=LINES[number],
+        label=name.replace("_", " "),
+    )
+axes.plot(
+    sizes[-1],
+    100 * np.sqrt(np.mean((sampled - true) ** 2)),
+    "D",
+    color="0.1",
+    markersize=8,
+    label="model (sampled)",
+)
+axes.set_xscale("log")
+axes.set_xticks(sizes, [str(size) for size in sizes])
+axes.minorticks_off()
+axes.set_xlabel("fitted questions (logarithmic)")
+axes.set_ylabel("root mean squared error of P(correct), points")
+axes.set_title(f"Error against the truth on {len(true)} unseen questions", fontsize=9)
+axes.legend(frameon=False, fontsize=8)
+figure
+
+# %% [markdown]
+# ## What a point estimate cannot say
+#
+# It has no interval, so none of these can be asked of it: how sure is this decision? Would more data change it? Is the promise "at least 80 %, with
+# probability 0.9" kept? Which question should a new LLM be asked next? Its reliability can be looked at afterwards, though. The bars of a point estimate
+# are narrower, because it has no residual that the answers to one question share; more dots fall outside.
+
+# %%
+from bayes_irt_router.evaluation.judged import judge, training_facts
+from bayes_irt_router.evaluation.predictions import point_estimate
+from bayes_irt_router.report.plots.reliability_diagram import reliability_diagram
+
+predictions = {
+    "model": predict_model(router.posterior, featured_test, np.random.default_rng(0)),
+    "point estimate": point_estimate(point_mean),
+}
+judged, _ = judge(featured_test, training_facts(router), predictions, (0.8,), seed=0)
+reliability_diagram(judged, "model")
+
+# %%
+reliability_diagram(judged, "point estimate")
+
+# %% [markdown]
+# ## NIRT
+#
+# A neural item response model has no curve of a fixed form: an LLM's abilities, weighted by which of them a question needs, and the question's difficulty go
+# through a network with weights that keep "more able" from meaning "less often right". It can bend where the sigmoid cannot; it has more to learn
+# from the same answers.
+#
+# On the command line the kind of model is a choice at fit, and everything after the fit is the same:
+#
+# ```
+# birt fit --kind mirt --data DIR --split train --output MODEL
+# ```
+#
+# This version fits `mirt` only; the comparison with a fitted NIRT belongs here once `--kind nirt` is there.
+
+# %% [markdown]
+# ## To try
+#
+# - Give the logistic regression the embedding only. How much of what looks like a better model is better features?
+# - Simulate 2,000 questions and compare again. Which gaps close?

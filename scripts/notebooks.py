@@ -1,0 +1,91 @@
+"""Run the notebooks and keep their outputs: `notebooks/NAME.py` (Jupytext's percent format) becomes `notebooks/NAME.ipynb`.
+
+python scripts/notebooks.py                  # all, in order: the first one saves the model that others open
+python scripts/notebooks.py 04_calibrating   # those whose names begin so
+python scripts/notebooks.py --sync           # take changed words over without running; the outputs of cells that are alike stay
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from project import ROOT
+
+FOLDER = ROOT / "notebooks"
+LIMIT = 3600  # seconds a cell; machines may be busy
+
+
+def read_percent(path: Path) -> Any:
+    """The notebook that a percent script stands for, without outputs; ids of cells count them, so that nothing is random."""
+    import jupytext
+
+    notebook = jupytext.read(path, fmt="py:percent")
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        cell["metadata"] = {}
+    notebook["metadata"] = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
+    return notebook
+
+
+def run(notebook: Any) -> None:
+    """Execute in place, in the notebooks' folder; an error in a cell ends it, standard error is not kept."""
+    from nbclient import NotebookClient
+
+    NotebookClient(
+        notebook,
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+        timeout=LIMIT,
+        startup_timeout=LIMIT,
+        resources={"metadata": {"path": str(FOLDER)}},
+        record_timing=False,
+    ).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell["outputs"] = [one for one in cell["outputs"] if one.get("name") != "stderr"]
+    notebook["metadata"].pop("language_info", None)
+
+
+def with_kept_outputs(notebook: Any, kept: Any) -> None:
+    """Give each code cell the outputs of the same code in the notebook of before."""
+    outputs = {cell.source: cell for cell in kept.cells if cell.cell_type == "code"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and cell.source in outputs:
+            cell["outputs"] = outputs[cell.source]["outputs"]
+            cell["execution_count"] = outputs[cell.source]["execution_count"]
+
+
+def main() -> None:
+    import nbformat
+
+    parser = argparse.ArgumentParser(description="Run the notebooks and keep their outputs.")
+    parser.add_argument("names", nargs="*", help="beginnings of names; all by default")
+    parser.add_argument("--sync", action="store_true", help="do not run; keep the outputs there are")
+    arguments = parser.parse_args()
+    scripts = [
+        path
+        for path in sorted(FOLDER.glob("*.py"))
+        if not arguments.names or any(path.name.startswith(name) for name in arguments.names)
+    ]
+    if not scripts:
+        sys.exit("No notebook has such a name.")
+    for script in scripts:
+        target = script.with_suffix(".ipynb")
+        notebook, start = read_percent(script), time.perf_counter()
+        if arguments.sync:
+            with_kept_outputs(notebook, nbformat.read(target, as_version=4))
+        else:
+            run(notebook)
+        nbformat.write(notebook, target)
+        seconds = time.perf_counter() - start
+        print(
+            f"{target.relative_to(ROOT)}: {seconds:.0f} s, {target.stat().st_size / 1e3:.0f} kB", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
