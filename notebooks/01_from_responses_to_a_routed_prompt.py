@@ -34,7 +34,7 @@ TUTORIAL = Path("../runs/tutorial")
 # %% [markdown]
 # ## The data
 #
-# Thirteen LLMs answer 600 questions of eight tasks. We fit to 40 % of the questions and keep the rest to see whether what we predicted came true.
+# Thirteen LLMs answer 600 questions of sixteen tasks. We fit to 40 % of the questions and keep the rest to see whether what we predicted came true.
 # (With real data you would fit to most of them.) One LLM, `velmora-2-base`, is put aside: it will be the new one in notebook 4.
 
 # %%
@@ -97,7 +97,7 @@ posterior = fit(
     MIRT(traits=3),
     featurize(train, Encoder()),
     NUTS(
-        draws=1000, tune=300, target_accept=0.8, max_tree_depth=6
+        draws=1400, tune=300, target_accept=0.8, max_tree_depth=6
     ),  # small, for a tutorial; NUTS() is the default
     landmarks=32,
     keep_texts=True,

@@ -49,7 +49,10 @@ truth = read_truth(TUTORIAL / "data")["p_correct"].sel(query=test["query"].value
 # `p_correct` has the second averaged out; its spread is the first alone. `p_correct_conditional` holds both.
 
 # %%
-prompt = "A shop sells 17 boxes of 24 pencils. 38 pencils are broken. How many can be used?"
+prompt = (
+    "A bag holds 4 red and 6 blue marbles. Two are drawn without putting the first one back. What is the probability that both "
+    "are red? Answer with a fraction."
+)
 prediction = router.predict([prompt]).isel(query=0)
 chosen = "ostrel-72b"
 
@@ -73,7 +76,7 @@ for number, (name, label) in enumerate(
         linestyle=LINES[number],
         label=label,
     )
-axes.set_xlabel(f"P(correct) of {chosen} on the pencil question")
+axes.set_xlabel(f"P(correct) of {chosen} on the marble question")
 axes.set_ylabel("posterior density")
 axes.set_xlim(0, 1)
 axes.set_title(f"{prediction.sizes['chain'] * prediction.sizes['draw']:,} draws each", fontsize=9)
@@ -261,7 +264,8 @@ judged, _ = judge(test, training_facts(router), {"model": predicted}, (0.8,), se
 reliability_diagram(judged)
 
 # %% [markdown]
-# And the accuracy of each LLM, task by task, beside what the model would produce:
+# And the accuracy of each LLM, task by task, beside what the model would produce. About 11 % of the dots should be outside. Fewer are: on these
+# data the model is a little too timid, which the reliability diagram says as well, where dots lie above the diagonal on the right.
 
 # %%
 from bayes_irt_router.report.plots.accuracy_check import accuracy_check

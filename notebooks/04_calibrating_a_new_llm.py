@@ -15,7 +15,7 @@
 # # 4. Calibrating a new LLM with twenty questions
 #
 # A new LLM appears. Asking it all the questions of a benchmark costs money and time, and fitting again costs more. But what is unknown about
-# it are a few numbers, its abilities, and a few well-chosen questions tell most of them.
+# it are a few numbers, its abilities, and a few questions tell most of them.
 #
 # `velmora-2-base` was put aside in notebook 1; the model has never seen an answer of it. We pretend to ask it, one question at a time, and take
 # its answers from the simulated data.
@@ -131,6 +131,7 @@ for number, (label, states) in enumerate([("chosen by variance", chosen), ("at r
     sds = [100 * one.target.sd for one in states]
     axes.plot(range(len(sds)), sds, color=COLOURS[number], linestyle=LINES[number], label=label)
 axes.set_ylim(0)
+axes.set_xticks(range(0, 21, 5))
 axes.set_xlabel("answers of the new LLM")
 axes.set_ylabel("posterior SD of its accuracy, points")
 axes.set_title("One run each: the next LLM's curves will wiggle elsewhere", fontsize=9)
@@ -138,6 +139,10 @@ axes.legend(frameon=False)
 figure
 
 # %% [markdown]
+# Little, here: a few questions at the beginning, and nothing by the twentieth. The questions of this bank are much alike in how strongly they tell LLMs
+# apart (the map of discriminations in notebook 2 shows it), so that a random one is nearly as good as a chosen one, as long as tasks are balanced.
+# Choosing pays where questions differ more. What does most of the work is the model: each answer speaks about all questions.
+#
 # ## Was it placed right?
 #
 # On the questions that nobody has asked it, the truth is known. Predicted with nought, five and twenty answers:
@@ -169,8 +174,9 @@ for count in (0, 5, 20):
 pd.DataFrame(rows).round(3)
 
 # %% [markdown]
-# With no answer it is taken for an average LLM: the correlation is that of an average LLM's strengths. The answers move the mean and shorten the
-# intervals.
+# Before any answer it is taken for an average LLM, and by chance it nearly is one: the mean was right, but nobody could know. That is what the answers
+# buy: intervals that are shorter, of the mean above all. Which questions suit it, the `correlation`, takes more than twenty answers to learn; until
+# then single questions rest on what is hard for LLMs in general.
 #
 # ## Keep it, and route with it
 #
@@ -199,14 +205,14 @@ pd.Series([one.llm for one in decisions]).value_counts().to_frame("questions of 
 # %%
 from bayes_irt_router.calibration.drift import check_drift
 
-left = [query for query in bank.query if query not in {one.query for one in now.answers}][:40]
+left = [query for query in bank.query if query not in {one.query for one in now.answers}][:150]
 grown_bank = ItemBank.of(grown)
 for label, llm in (("as it was", NEW), ("changed", "brackenfold-3b")):
     recent = [Answer(query, float(data["score"].sel(query=query, llm=llm))) for query in left]
     print(f"{label}: {check_drift(grown_bank, NEW, recent, np.random.default_rng(0)).sentence}\n")
 
 # %% [markdown]
-# You may look as often as you like: the Bayes factor of an unchanged LLM ever exceeds 100 with a probability of at most 1 %.
+# A change as large as this one is found within such a number of answers; a smaller one takes more. You may look as often as you like: the Bayes factor of an unchanged LLM ever exceeds 100 with a probability of at most 1 %.
 #
 # ## On the command line
 #

@@ -8,6 +8,8 @@ python scripts/notebooks.py --sync           # take changed words over without r
 import argparse
 import sys
 import time
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from project import ROOT
 
 FOLDER = ROOT / "notebooks"
 LIMIT = 3600  # seconds a cell; machines may be busy
+COLOURS = 128  # of a picture that is kept: plots need no more, and take a third of the room
 
 
 def read_percent(path: Path) -> Any:
@@ -47,7 +50,20 @@ def run(notebook: Any) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell["outputs"] = [one for one in cell["outputs"] if one.get("name") != "stderr"]
+            for output in cell["outputs"]:
+                if "image/png" in output.get("data", {}):
+                    output["data"]["image/png"] = smaller(output["data"]["image/png"])
     notebook["metadata"].pop("language_info", None)
+
+
+def smaller(picture: str) -> str:
+    """A PNG, in base64, with a palette instead of full colour."""
+    from PIL import Image  # comes with matplotlib
+
+    content = BytesIO()
+    image = Image.open(BytesIO(b64decode(picture))).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    return b64encode(content.getvalue()).decode("ascii")
 
 
 def with_kept_outputs(notebook: Any, kept: Any) -> None:
