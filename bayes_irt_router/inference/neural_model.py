@@ -25,6 +25,7 @@ from bayes_irt_router.irt.nirt import (
     interaction,
     item_heads,
     logit,
+    logit_and_slope,
     network_input,
 )
 
@@ -36,11 +37,15 @@ GLOBAL_SITES = ("general", "specific", "output")
 
 
 class Batch(NamedTuple):
-    """Queries with their answers; 0 trials where there is none. Shapes (query, ...), (query, llm), (query, llm)."""
+    """Queries with their answers; 0 trials where there is none. Shapes (query, ...), (query, llm), (query, llm).
+
+    ``key`` is of the dropout, the same for model and guide; without one nothing is dropped.
+    """
 
     inputs: QueryInputs
     score: Any
     trials: Any
+    key: Any = None
 
 
 class Shape(NamedTuple):
@@ -143,16 +148,15 @@ def log_prior(model: NIRT, weights: Arrays, surface: int) -> Any:
     return -0.5 * sum((term**2).sum() for term in terms)
 
 
-def generative(model: NIRT, shape: Shape, initial: Arrays, batch: Batch) -> None:
+def generative(model: NIRT, shape: Shape, weights: Arrays, batch: Batch) -> None:
     """p(answers, abilities, residuals): as :class:`NIRT` has it, for a minibatch that stands for all queries."""
-    weights = _parameters(initial)
     llms = batch.score.shape[1]
     numpyro.factor("network_prior", log_prior(model, weights, shape.surface))
     general = numpyro.sample("general", dist.Normal(jnp.zeros(llms), 1.0).to_event(1))
     specific = numpyro.sample("specific", dist.Normal(jnp.zeros((llms, model.traits)), 1.0).to_event(2))
     log_output = dist.Normal(jnp.full(model.units, OUTPUT_LOG_MEAN), OUTPUT_LOG_SD).to_event(1)
     output = jnp.exp(numpyro.sample("output", log_output))
-    heads = dropped_heads(model, weights, batch.inputs, shape.dropout, numpyro.prng_key())
+    heads = dropped_heads(model, weights, batch.inputs, shape.dropout, batch.key)
     size = len(batch.score)
     with numpyro.plate("query", size), numpyro.handlers.scale(scale=shape.queries / size):
         residual = numpyro.sample("residual", dist.Normal(jnp.zeros(len(RESIDUALS)), 1.0).to_event(1))
@@ -160,9 +164,8 @@ def generative(model: NIRT, shape: Shape, initial: Arrays, batch: Batch) -> None
         numpyro.factor("answers", log_likelihood(found, batch).sum(-1))
 
 
-def guide(model: NIRT, shape: Shape, initial: Arrays, batch: Batch) -> None:
+def guide(model: NIRT, shape: Shape, weights: Arrays, batch: Batch) -> None:
     """q: normal abilities and log output weights; residuals by the product of experts, given what was drawn of the rest."""
-    weights = _parameters(initial)
     loc, scale = (
         {name: weights[f"{name}_loc"] for name in GLOBAL_SITES},
         {name: jnp.exp(weights[f"{name}_log_scale"]) for name in GLOBAL_SITES},
@@ -170,7 +173,7 @@ def guide(model: NIRT, shape: Shape, initial: Arrays, batch: Batch) -> None:
     general = numpyro.sample("general", dist.Normal(loc["general"], scale["general"]).to_event(1))
     specific = numpyro.sample("specific", dist.Normal(loc["specific"], scale["specific"]).to_event(2))
     output = jnp.exp(numpyro.sample("output", dist.Normal(loc["output"], scale["output"]).to_event(1)))
-    heads = dropped_heads(model, weights, batch.inputs, shape.dropout, numpyro.prng_key())
+    heads = dropped_heads(model, weights, batch.inputs, shape.dropout, batch.key)
     mean, factor = residual_posterior(weights, output, heads, abilities(general, specific), batch)
     size = len(batch.score)
     with numpyro.plate("query", size), numpyro.handlers.scale(scale=shape.queries / size):
@@ -182,7 +185,7 @@ def residual_posterior(
 ) -> tuple[Any, Factor]:
     """q(residuals | query, its answers): means (query, residual), and Cholesky factors of the precisions."""
     return gaussian_posterior(
-        lambda z: logit(weights, output, interaction(weights, heads, z), ability),
+        lambda z: logit_and_slope(weights, output, heads, z, ability),
         len(RESIDUALS),
         batch.score,
         batch.trials,
@@ -209,6 +212,3 @@ def dropped_heads(
 def _dropped(values: Any, share: float, key: Any) -> Any:
     return values * jax.random.bernoulli(key, 1.0 - share, values.shape) / (1.0 - share)
 
-
-def _parameters(initial: Arrays) -> Arrays:
-    return {name: numpyro.param(name, value) for name, value in initial.items()}

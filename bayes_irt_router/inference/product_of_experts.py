@@ -11,7 +11,11 @@ type Factor = list[list[Any]]
 
 
 def gaussian_posterior(
-    logit: Callable[[Array], Array], size: int, score: Array, trials: Array, steps: int = STEPS
+    linearised: Callable[[Array], tuple[Array, Array]],
+    size: int,
+    score: Array,
+    trials: Array,
+    steps: int = STEPS,
 ) -> tuple[Array, Factor]:
     """The posterior of standard normal latent variables of each row, given the row's answers, as a Gaussian.
 
@@ -25,7 +29,7 @@ def gaussian_posterior(
     and nothing is stored for a row. Gradients pass through.
 
     Args:
-        logit: from latent variables (row, size) to logits (row, column).
+        linearised: from latent variables (row, size) to logits (row, column) and their derivatives (row, column, size).
         size: number of latent variables.
         score: mean scores, shape (row, column).
         trials: numbers of answers, shape (row, column).
@@ -34,17 +38,13 @@ def gaussian_posterior(
     Returns:
         Means (row, size), and the Cholesky factors of the precisions.
     """
-    import jax
     import jax.numpy as jnp
 
     z = jnp.zeros((score.shape[0], size))
     unit = jnp.eye(size)
     factor: Factor = []
     for _ in range(steps):
-        found = logit(z)
-        slope = jnp.stack(
-            [jax.jvp(logit, (z,), (jnp.broadcast_to(unit[d], z.shape),))[1] for d in range(size)], axis=-1
-        )
+        found, slope = linearised(z)
         length = jnp.abs(found) + 1e-3
         weight = trials * jnp.tanh(length / 2) / (2 * length)
         precision = unit + jnp.einsum("rjd,rje->rde", slope * weight[..., None], slope)

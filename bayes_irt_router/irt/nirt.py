@@ -194,15 +194,10 @@ def relevance(heads: ItemHeads, weights: Weights, residual: Array) -> Array:
 def interaction(weights: Weights, heads: ItemHeads, residual: Array) -> Interaction:
     """Slopes and offsets of queries with these residuals, shape (..., query, residual)."""
     xp = residual.__array_namespace__()
-    own = xp.exp(weights["residual_log_sd"][1]) * residual[..., 1]
-    discrimination = DISCRIMINATION * xp.logaddexp(heads.discrimination + own, xp.zeros_like(own))
-    level = heads.difficulty + heads.difficulty_sd * residual[..., 0]
-    difficulty = level[..., None] + heads.factor @ xp.matrix_transpose(weights["difficulty_loading"])
+    discrimination, _ = _discrimination(weights, heads, residual)
     linear = relevance(heads, weights, residual) * discrimination[..., None]
-    positive = xp.exp(weights["interaction_log_weight"])
-    layer = xp.concatenate([xp.ones_like(positive[:1]), positive], axis=0)
-    slope = linear[..., None, :] * layer
-    return Interaction(slope, xp.sum(slope * difficulty[..., None, :], axis=-1))
+    slope = linear[..., None, :] * _first_layer(weights)
+    return Interaction(slope, xp.sum(slope * _difficulty(weights, heads, residual)[..., None, :], axis=-1))
 
 
 def logit(weights: Weights, output: Array, at: Interaction, ability: Array) -> Array:
@@ -215,16 +210,93 @@ def logit(weights: Weights, output: Array, at: Interaction, ability: Array) -> A
         ability: shape (..., llm, trait).
     """
     xp = ability.__array_namespace__()
-    slope = at.slope
-    *_, queries, units, traits = slope.shape
-    flat = xp.reshape(slope, (*slope.shape[:-3], queries * units, traits))
-    meets = xp.matmul(flat, xp.matrix_transpose(ability))
-    s = xp.reshape(meets, (*meets.shape[:-2], queries, units, meets.shape[-1])) - at.offset[..., None]
+    s = _meets(at, ability)
     linear = xp.exp(weights["interaction_log_skip"]) * s[..., 0, :]
-    if units == 1:
+    if s.shape[-2] == 1:
         return linear
     bent = xp.tanh(s[..., 1:, :] + weights["interaction_bias"][:, None])
     return linear + xp.sum(output[..., None, :, None] * bent, axis=-2)
+
+
+def logit_and_slope(
+    weights: Weights, output: Array, heads: ItemHeads, residual: Array, ability: Array
+) -> tuple[Array, Array]:
+    """The logit, and its derivatives in the query's residuals; shapes (query, llm) and (query, llm, residual).
+
+    By hand, because the chain rule needs one product with the abilities where forward differentiation makes three.
+
+    Args:
+        weights: of one network.
+        output: shape (unit,).
+        heads: of the queries.
+        residual: shape (query, residual).
+        ability: shape (llm, trait).
+    """
+    xp = residual.__array_namespace__()
+    discrimination, steeper = _discrimination(weights, heads, residual)
+    shares = relevance(heads, weights, residual)
+    direction = weights["relevance_residual"]
+    turned = shares * (direction - xp.sum(shares * direction, axis=-1, keepdims=True))
+    both = xp.stack([shares, turned], axis=1) * discrimination[:, None, None]  # relevance, and its derivative
+    slope = both[:, :, None, :] * _first_layer(weights)
+    offset = xp.sum(slope * _difficulty(weights, heads, residual)[:, None, None, :], axis=-1)
+    queries, _, units, traits = slope.shape
+    flat = Interaction(
+        xp.reshape(slope, (queries, 2 * units, traits)), xp.reshape(offset, (queries, 2 * units))
+    )
+    met = _meets(flat, ability)
+    s, moved = met[:, :units], met[:, units:]
+    skip = xp.exp(weights["interaction_log_skip"])
+    bent = xp.tanh(s[:, 1:] + weights["interaction_bias"][:, None])
+    found = skip * s[:, 0] + xp.einsum("m,qmj->qj", output, bent)
+    gain = xp.concatenate(
+        [xp.broadcast_to(skip, s[:, :1].shape), output[:, None] * (1.0 - bent**2)], axis=1
+    )
+    level = xp.sum(slope[:, 0], axis=-1) * heads.difficulty_sd[:, None]
+    slopes = (
+        -xp.einsum("qmj,qm->qj", gain, level),
+        xp.einsum("qmj,qmj->qj", gain, s) * (steeper / discrimination)[:, None],
+        xp.einsum("qmj,qmj->qj", gain, moved),
+    )
+    return found, xp.stack(slopes, axis=-1)
+
+
+def shifted(at: Interaction, level: Array) -> Interaction:
+    """The same queries, all their difficulties raised by ``level``, shape (..., query)."""
+    return Interaction(at.slope, at.offset + level[..., None] * at.slope.sum(axis=-1))
+
+
+def _meets(at: Interaction, ability: Array) -> Array:
+    """``s``: shape (..., query, unit, llm)."""
+    xp = ability.__array_namespace__()
+    *_, queries, units, traits = at.slope.shape
+    flat = xp.reshape(at.slope, (*at.slope.shape[:-3], queries * units, traits))
+    meets = xp.matmul(flat, xp.matrix_transpose(ability))
+    return xp.reshape(meets, (*meets.shape[:-2], queries, units, meets.shape[-1])) - at.offset[..., None]
+
+
+def _discrimination(weights: Weights, heads: ItemHeads, residual: Array) -> tuple[Array, Array]:
+    """Discrimination, and its derivative in its residual."""
+    xp = residual.__array_namespace__()
+    scale = xp.exp(weights["residual_log_sd"][1])
+    inside = heads.discrimination + scale * residual[..., 1]
+    slope = DISCRIMINATION * scale / (1.0 + xp.exp(-inside))
+    return DISCRIMINATION * xp.logaddexp(inside, xp.zeros_like(inside)), slope
+
+
+def _difficulty(weights: Weights, heads: ItemHeads, residual: Array) -> Array:
+    """Of each ability."""
+    xp = residual.__array_namespace__()
+    level = heads.difficulty + heads.difficulty_sd * residual[..., 0]
+    return level[..., None] + heads.factor @ xp.matrix_transpose(weights["difficulty_loading"])
+
+
+def _first_layer(weights: Weights) -> Array:
+    """The linear path, and the positive weights; shape (unit, trait)."""
+    positive = weights["interaction_log_weight"]
+    xp = positive.__array_namespace__()
+    positive = xp.exp(positive)
+    return xp.concatenate([xp.ones((1, positive.shape[1]), dtype=positive.dtype), positive], axis=0)
 
 
 def abilities(general: Array, specific: Array) -> Array:
