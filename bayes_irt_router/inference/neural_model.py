@@ -29,7 +29,7 @@ from bayes_irt_router.irt.nirt import (
     network_input,
 )
 
-type Arrays = dict[str, Any]
+Arrays = dict[str, Any]
 
 INPUT_DROPOUT = 1 / 3  # of the hidden layer's dropout
 OUTPUT_LOG_MEAN, OUTPUT_LOG_SD = -1.0, 1.0  # prior of log v
@@ -130,12 +130,12 @@ def log_prior(model: NIRT, weights: Arrays, surface: int) -> Any:
             np.full(model.traits, model.relevance_scale),
         ]
     )
-    features, inputs = weights["skip"].shape[0], weights["network_in"].shape[0]
-    column = np.where(np.arange(features) < surface, model.surface_scale, model.kernel_scale)
+    inputs = weights["network_in"].shape[0]
+    hidden_sd, feature_sd = prior_sds(model, weights["skip"].shape[0], surface)
     log_sd = weights["residual_log_sd"] - jnp.array([0.0, -1.2])
     terms = (
-        weights["skip"] / (column[:, None] * relative),
-        weights["network_out"] * model.hidden**0.5 / (relative * model.network_scale),
+        weights["skip"] / (feature_sd[:, None] * relative),
+        weights["network_out"] / (hidden_sd * relative),
         weights["network_in"] * inputs**0.5,
         weights["difficulty_loading"],
         weights["relevance_residual"] / 0.5,
@@ -146,6 +146,12 @@ def log_prior(model: NIRT, weights: Arrays, surface: int) -> Any:
         log_sd / 0.8,
     )
     return -0.5 * sum((term**2).sum() for term in terms)
+
+
+def prior_sds(model: NIRT, features: int, surface: int) -> tuple[float, np.ndarray]:
+    """Prior SDs of the difficulty head's weights: of the hidden units, and of each feature."""
+    column = np.where(np.arange(features) < surface, model.surface_scale, model.kernel_scale)
+    return model.network_scale / model.hidden**0.5, column
 
 
 def generative(model: NIRT, shape: Shape, weights: Arrays, batch: Batch) -> None:

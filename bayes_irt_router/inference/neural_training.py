@@ -18,7 +18,7 @@ from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.nirt import NIRT, QueryInputs
 
-type Arrays = dict[str, Any]
+Arrays = dict[str, Any]
 
 AVERAGE = 0.98  # of the weights' moving average, which is what is kept
 MOST_VALIDATION = 1000  # queries a network is judged on

@@ -5,8 +5,8 @@ from typing import Any
 
 STEPS = 3  # the mode moves by a few hundredths after three
 
-type Array = Any
-type Factor = list[list[Any]]
+Array = Any
+Factor = list[list[Any]]
 """Lower Cholesky factors of many small matrices, entry by entry: on CPUs much faster than a library call for each."""
 
 

@@ -1,6 +1,7 @@
 """From a trained NIRT to probabilities: its residuals integrated out, or drawn. For arrays of NumPy and of JAX alike."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -13,11 +14,14 @@ from bayes_irt_router.irt.nirt import (
     Weights,
     interaction,
     logit,
+    shifted,
 )
 from bayes_irt_router.irt.response import expected_logistic
 
 
-def logit_moments(weights: Weights, output: Array, heads: ItemHeads, ability: Array) -> tuple[Array, Array]:
+def logit_moments(
+    weights: Weights, output: Array, heads: ItemHeads, ability: Array, level: Any = None
+) -> tuple[Array, Array]:
     """Mean and SD of each logit over the query's residuals, by the symmetric cubature of degree 3.
 
     For ``D`` standard normal residuals the points are ``+-sqrt(D)`` along each axis, all with the same weight; linear and quadratic
@@ -28,6 +32,7 @@ def logit_moments(weights: Weights, output: Array, heads: ItemHeads, ability: Ar
         output: ``v``, shape (*draw, unit).
         heads: of the queries.
         ability: shape (*draw, llm, trait).
+        level: what each draw adds to the difficulties, shape (*draw, query).
 
     Returns:
         Shape (*draw, query, llm) each.
@@ -40,7 +45,8 @@ def logit_moments(weights: Weights, output: Array, heads: ItemHeads, ability: Ar
             point = np.zeros(count, dtype=np.float32)
             point[axis] = sign * count**0.5
             residual = xp.broadcast_to(xp.asarray(point), (*heads.difficulty.shape, count))
-            found = logit(weights, output, interaction(weights, heads, residual), ability)
+            at = interaction(weights, heads, residual)
+            found = logit(weights, output, at if level is None else shifted(at, level), ability)
             total = found if total is None else total + found
             squares = found**2 if squares is None else squares + found**2
     mean = total / (2 * count)
@@ -48,42 +54,31 @@ def logit_moments(weights: Weights, output: Array, heads: ItemHeads, ability: Ar
 
 
 def expected_p_correct(
-    weights: Weights, output: Array, heads: ItemHeads, ability: Array
+    weights: Weights, output: Array, heads: ItemHeads, ability: Array, level: Array
 ) -> Float32[np.ndarray, "draw query llm"]:
     """E[sigmoid(logit)] over the query's residuals, for each draw of output weights and abilities.
 
     The logit counts as normal with its exact moments up to the second: the residual of difficulty, which is most of them, moves it
     nearly linearly.
     """
-    mean, sd = logit_moments(weights, output, heads, ability)
+    mean, sd = logit_moments(weights, output, heads, ability, level)
     return expected_logistic(mean.astype(np.float32), sd.astype(np.float32))
 
 
 def conditional_p_correct(
-    weights: Weights, output: Array, heads: ItemHeads, ability: Array, rng: np.random.Generator
+    weights: Weights,
+    output: Array,
+    heads: ItemHeads,
+    ability: Array,
+    level: Array,
+    rng: np.random.Generator,
 ) -> Float32[np.ndarray, "draw query llm"]:
     """``sigmoid(logit)`` with one draw of the query's residuals for each draw, shared by all LLMs."""
     draws, queries = len(ability), len(heads.difficulty)
     residual = rng.standard_normal((draws, queries, len(RESIDUALS)), dtype=np.float32)
-    found = logit(weights, output, interaction(weights, heads, residual), ability)
+    at = shifted(interaction(weights, heads, residual), level)
+    found = logit(weights, output, at, ability)
     return expit(found.astype(np.float32))
-
-
-def ability_slope(
-    weights: Weights, output: Array, heads: ItemHeads, ability: Array
-) -> Float[np.ndarray, "query trait"]:
-    """How strongly each ability moves the logit on each query, at residual 0, averaged over the LLMs; logits for each SD.
-
-    ``d logit / d theta_k = c slope_0k + sum_m v_m (1 - tanh^2(s_m + h_m)) slope_mk``, never negative.
-
-    Args:
-        weights: of one network.
-        output: shape (unit,).
-        heads: of the queries.
-        ability: shape (llm, trait).
-    """
-    residual = np.zeros((*heads.difficulty.shape, len(RESIDUALS)), dtype=np.float32)
-    return logit_slope(weights, output, interaction(weights, heads, residual), ability).mean(axis=1)
 
 
 def logit_slope(

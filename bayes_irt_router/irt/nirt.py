@@ -11,8 +11,8 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.ability_table import ABILITIES, NamedAbility, check_abilities
 
 # Arrays of NumPy or of JAX: the functions below ask an array for its own namespace, so that what is trained is what predicts.
-type Array = Any
-type Weights = Mapping[str, Array]
+Array = Any
+Weights = Mapping[str, Array]
 
 RESIDUALS = ("difficulty", "discrimination", "relevance")
 GENERAL_SHARE = 0.5  # of the variance of an ability, that of the general ability; the rest is the ability's own
