@@ -237,7 +237,9 @@ def _residuals(
     def some(heads: Any, score: Any, trials: Any) -> Any:
         mean, factor = residual_posterior(known, output, heads, ability, Batch(None, score, trials))
         zero = jnp.zeros_like(mean[:, 0])
-        rows = [[factor[i][k] if k <= i else zero for k in range(len(RESIDUALS))] for i in range(len(RESIDUALS))]
+        rows = [
+            [factor[i][k] if k <= i else zero for k in range(len(RESIDUALS))] for i in range(len(RESIDUALS))
+        ]
         return mean, jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
     known = {name: jnp.asarray(values) for name, values in weights.items()}

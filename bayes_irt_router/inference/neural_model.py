@@ -203,9 +203,7 @@ def log_likelihood(found: Any, batch: Batch) -> Any:
     return batch.trials * (batch.score * found - jax.nn.softplus(found))
 
 
-def dropped_heads(
-    model: NIRT, weights: Arrays, inputs: QueryInputs, dropout: float, key: Any
-) -> ItemHeads:
+def dropped_heads(model: NIRT, weights: Arrays, inputs: QueryInputs, dropout: float, key: Any) -> ItemHeads:
     """Heads with dropout on the network's input and hidden layer; none without a key."""
     entering = network_input(inputs)
     if key is None or dropout == 0:
@@ -217,4 +215,3 @@ def dropped_heads(
 
 def _dropped(values: Any, share: float, key: Any) -> Any:
     return values * jax.random.bernoulli(key, 1.0 - share, values.shape) / (1.0 - share)
-

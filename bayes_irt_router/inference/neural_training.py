@@ -200,9 +200,7 @@ def train(
         saved.remove()
     table = np.stack(history)
     named = "CPU" if device.platform == "cpu" else str(device.device_kind)
-    return Trained(
-        kept, table[:, 0], table[:, 1], stopped, named, earlier + time.perf_counter() - began
-    )
+    return Trained(kept, table[:, 0], table[:, 1], stopped, named, earlier + time.perf_counter() - began)
 
 
 class _Run:
@@ -258,7 +256,9 @@ class _Run:
             found, gradient = jax.value_and_grad(loss)(self.optimiser.get_params(state), *given)
             state = self.optimiser.update(gradient, state)
             moved = jax.tree.map(
-                lambda old, new: AVERAGE * old + (1.0 - AVERAGE) * new, average, self.optimiser.get_params(state)
+                lambda old, new: AVERAGE * old + (1.0 - AVERAGE) * new,
+                average,
+                self.optimiser.get_params(state),
             )
             return (state, moved), found
 

@@ -77,7 +77,9 @@ def ability_posterior(
         weight = trials * np.tanh(length / 2.0) / (2.0 * length)
         pull = trials * (score - 0.5) - weight * (found - slope @ mean)
         mean = np.linalg.solve(prior + (slope * weight[:, None]).T @ slope, pull @ slope)
-    upper = np.linalg.inv(np.linalg.cholesky(precision))  # L^-1, so that the covariance is its transpose times it
+    upper = np.linalg.inv(
+        np.linalg.cholesky(precision)
+    )  # L^-1, so that the covariance is its transpose times it
     return AbilityPosterior(mean, np.linalg.cholesky(upper.T @ upper))
 
 

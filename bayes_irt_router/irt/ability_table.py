@@ -44,46 +44,59 @@ ABILITIES = (
         "geometry", "Find an angle, a length, an area or a volume of triangles, circles and solids."
     ),
     NamedAbility(
-        "number theory and counting", "Divisors, primes, remainders, and in how many ways something can be chosen."
+        "number theory and counting",
+        "Divisors, primes, remainders, and in how many ways something can be chosen.",
     ),
     NamedAbility(
-        "probability and statistics", "The probability of an event, expected values, averages, data and samples."
+        "probability and statistics",
+        "The probability of an event, expected values, averages, data and samples.",
     ),
     NamedAbility(
-        "advanced mathematics", "Calculus, matrices, complex numbers, limits, trigonometric functions, proofs."
+        "advanced mathematics",
+        "Calculus, matrices, complex numbers, limits, trigonometric functions, proofs.",
     ),
     NamedAbility(
-        "program writing", "Write a function in a programming language that does what is asked and passes tests."
+        "program writing",
+        "Write a function in a programming language that does what is asked and passes tests.",
     ),
     NamedAbility(
-        "program tracing", "What does this code return for this input? Follow strings, lists and loops in Python."
+        "program tracing",
+        "What does this code return for this input? Follow strings, lists and loops in Python.",
     ),
     NamedAbility(
-        "natural science", "Physics, chemistry and biology: laws, reactions, organisms, an experiment and its result."
+        "natural science",
+        "Physics, chemistry and biology: laws, reactions, organisms, an experiment and its result.",
     ),
     NamedAbility(
-        "medicine and health", "Symptoms, diagnosis, treatment, anatomy, nutrition and psychology of a patient."
+        "medicine and health",
+        "Symptoms, diagnosis, treatment, anatomy, nutrition and psychology of a patient.",
     ),
     NamedAbility("law and ethics", "What the law says of a case; what is morally right or wrong to do."),
     NamedAbility(
         "economics and business", "Markets, accounting, management, marketing, trade and public finance."
     ),
     NamedAbility(
-        "history and geography", "Events, rulers, wars, countries, rivers and cities of the past and of today."
+        "history and geography",
+        "Events, rulers, wars, countries, rivers and cities of the past and of today.",
     ),
     NamedAbility("common sense", "What happens in everyday life; the most plausible end of a situation."),
     NamedAbility(
-        "instruction following", "Keep to a required format, length, order and a list of constraints on the answer."
+        "instruction following",
+        "Keep to a required format, length, order and a list of constraints on the answer.",
     ),
     NamedAbility(
         "planning", "Break a goal down into a sequence of actions; schedule tasks; play a game to win."
     ),
-    NamedAbility("language and translation", "Grammar, words and idioms; translate from one language to another."),
     NamedAbility(
-        "summarising and classifying", "Give the main points of a text; sort texts by sentiment, topic or type."
+        "language and translation", "Grammar, words and idioms; translate from one language to another."
     ),
     NamedAbility(
-        "culture and entertainment", "Films, songs, books, sports, celebrities, television and popular culture."
+        "summarising and classifying",
+        "Give the main points of a text; sort texts by sentiment, topic or type.",
+    ),
+    NamedAbility(
+        "culture and entertainment",
+        "Films, songs, books, sports, celebrities, television and popular culture.",
     ),
 )
 

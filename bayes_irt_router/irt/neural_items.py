@@ -58,9 +58,7 @@ class Network:
     output: Float32[np.ndarray, "draw unit"]
     level_weight: Float32[np.ndarray, "draw input"]
 
-    def heads(
-        self, model: NIRT, inputs: QueryInputs
-    ) -> tuple[ItemHeads, Float32[np.ndarray, "draw query"]]:
+    def heads(self, model: NIRT, inputs: QueryInputs) -> tuple[ItemHeads, Float32[np.ndarray, "draw query"]]:
         """The network's heads for queries, and each draw's deviation from its difficulties."""
         hidden = hidden_layer(self.weights, network_input(inputs))
         level = self.level_weight @ np.concatenate([hidden, inputs.features], axis=1).T
@@ -116,7 +114,10 @@ def settled_items(network: Network, items: xr.Dataset, chain: int) -> Interactio
 
 
 def linear_items(
-    network: Network, at: Interaction, ability: Float[np.ndarray, "llm trait"], output: Float[np.ndarray, " unit"]
+    network: Network,
+    at: Interaction,
+    ability: Float[np.ndarray, "llm trait"],
+    output: Float[np.ndarray, " unit"],
 ) -> tuple[Float[np.ndarray, "query trait"], Float[np.ndarray, " query"]]:
     """The linear item response function ``a . theta - b`` closest to the network's over some LLMs: a mean slope, a mean offset.
 

@@ -15,7 +15,9 @@ Array = Any
 Weights = Mapping[str, Array]
 
 RESIDUALS = ("difficulty", "discrimination", "relevance")
-GENERAL_SHARE = 0.5  # of the variance of an ability, that of the general ability; the rest is the ability's own
+GENERAL_SHARE = (
+    0.5  # of the variance of an ability, that of the general ability; the rest is the ability's own
+)
 DISCRIMINATION = (
     2.0  # logits for each SD of ability at a head of log(e - 1): the usual size, so that heads start near 0
 )
@@ -249,9 +251,7 @@ def logit_and_slope(
     skip = xp.exp(weights["interaction_log_skip"])
     bent = xp.tanh(s[:, 1:] + weights["interaction_bias"][:, None])
     found = skip * s[:, 0] + xp.einsum("m,qmj->qj", output, bent)
-    gain = xp.concatenate(
-        [xp.broadcast_to(skip, s[:, :1].shape), output[:, None] * (1.0 - bent**2)], axis=1
-    )
+    gain = xp.concatenate([xp.broadcast_to(skip, s[:, :1].shape), output[:, None] * (1.0 - bent**2)], axis=1)
     level = xp.sum(slope[:, 0], axis=-1) * heads.difficulty_sd[:, None]
     slopes = (
         -xp.einsum("qmj,qm->qj", gain, level),

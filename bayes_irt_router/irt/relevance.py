@@ -9,7 +9,9 @@ from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
 
-SHARPNESS = 10.0  # of descriptions: cosine similarities of a query to its ability and to others differ by about 0.2
+SHARPNESS = (
+    10.0  # of descriptions: cosine similarities of a query to its ability and to others differ by about 0.2
+)
 LABEL_SHARPNESS = 20.0  # of cluster centres, which lie closer together
 FLOOR = 0.02  # the least relevance of an ability, in units of an even share: the data may raise it again
 

@@ -26,9 +26,7 @@ def run(settings: Training = SETTINGS, checkpoint: Path | None = None) -> Traine
     )
 
 
-def test_an_interrupted_training_ends_as_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = run()
     monkeypatch.setattr(neural_training, "CHECKPOINT_SECONDS", 0.0)
     path = tmp_path / "training.npz"
@@ -59,13 +57,17 @@ def test_a_checkpoint_of_other_settings_is_not_used(tmp_path: Path):
 def test_training_stops_early_when_nothing_gets_better():
     # A step so small that the validation log loss of the average does not improve in 3 passes would be chance; so nothing is learned here
     # but noise, and after the first passes it gets worse.
-    found = run(Training(networks=1, passes=400, steps=1, batch=16, validation=0.4, patience=3, step_size=0.1))
+    found = run(
+        Training(networks=1, passes=400, steps=1, batch=16, validation=0.4, patience=3, step_size=0.1)
+    )
     assert found.stopped
     assert len(found.loss) < 400
 
 
 def test_every_query_is_learned_from_by_a_network():
-    inside, outside = neural_training._parts(30, Training(networks=3, validation=0.2), np.random.default_rng(0))
+    inside, outside = neural_training._parts(
+        30, Training(networks=3, validation=0.2), np.random.default_rng(0)
+    )
     assert inside.shape == (3, 24)
     assert outside.shape == (3, 6)
     assert set(inside.ravel()) == set(range(30))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_irt_router.errors import InputError
@@ -55,6 +55,7 @@ def random_network(seed: int, scale: float = 1.0, queries: int = QUERIES) -> tup
     return weights, np.exp(scale * rng.standard_normal(3)), heads
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(0, 4), st.floats(0.0, 5.0), st.floats(0.1, 3.0))
 def test_more_of_any_ability_never_hurts(seed: int, trait: int, more: float, scale: float):
     weights, output, heads = random_network(seed, scale)
@@ -67,6 +68,7 @@ def test_more_of_any_ability_never_hurts(seed: int, trait: int, more: float, sca
     assert (after >= before - 1e-9 * np.abs(before)).all()
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_more_of_any_ability_never_hurts_with_residuals_integrated(seed: int):
     weights, output, heads = random_network(seed, 0.5)
@@ -75,11 +77,14 @@ def test_more_of_any_ability_never_hurts_with_residuals_integrated(seed: int):
     better = ability.copy()
     better[..., rng.integers(5)] += 1.0
     level = np.zeros((1, QUERIES), np.float32)
-    before, after = (expected_p_correct(weights, output[None], heads, one, level) for one in (ability, better))
+    before, after = (
+        expected_p_correct(weights, output[None], heads, one, level) for one in (ability, better)
+    )
     # The integral takes the logit as normal: where its SD grows with ability, the mean can give way by a little.
     assert (after >= before - 0.01).all()
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_relevance_is_a_distribution_over_abilities(seed: int):
     weights, _, heads = random_network(seed, 3.0)
@@ -97,7 +102,10 @@ def test_slopes_agree_with_finite_differences():
     np.testing.assert_allclose(found, logit(weights, output, at, ability))
     step = 1e-5
     for k in range(3):
-        moved = [logit(weights, output, interaction(weights, heads, z + s * step * np.eye(3)[k]), ability) for s in (1, -1)]
+        moved = [
+            logit(weights, output, interaction(weights, heads, z + s * step * np.eye(3)[k]), ability)
+            for s in (1, -1)
+        ]
         np.testing.assert_allclose(slope[..., k], (moved[0] - moved[1]) / (2 * step), atol=1e-6)
     by_ability = logit_slope(weights, output, at, ability)
     assert (by_ability >= 0).all()
@@ -112,7 +120,10 @@ def test_cubature_gives_the_moments_of_the_logit():
     ability = rng.standard_normal((LLMS, 5))
     mean, sd = logit_moments(weights, output, heads, ability)
     draws = np.stack(
-        [logit(weights, output, interaction(weights, heads, rng.standard_normal((QUERIES, 3))), ability) for _ in range(4000)]
+        [
+            logit(weights, output, interaction(weights, heads, rng.standard_normal((QUERIES, 3))), ability)
+            for _ in range(4000)
+        ]
     )
     # Monte Carlo: 4 standard errors of the mean; the SD to a tenth, as third-order terms of the logit are left out.
     assert (np.abs(draws.mean(axis=0) - mean) < 4 * draws.std(axis=0) / 4000**0.5 + 0.05 * sd).all()

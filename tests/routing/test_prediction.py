@@ -13,7 +13,7 @@ QUADRATURE = 2e-4  # the stated error of the integral over the residuals
 ARRAYS = ("p_correct", "p_correct_conditional")
 
 # Every backend that predicts: the name of the fixture that gives its fitted model.
-BACKENDS = ["small_fit"]
+BACKENDS = ["small_fit", "small_nirt"]
 
 
 @pytest.fixture(params=BACKENDS)
