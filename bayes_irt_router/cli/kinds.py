@@ -34,13 +34,12 @@ OWN_OPTIONS = {
 
 def check_options(context: typer.Context, kind: str) -> None:
     """Options of the other sort of model are refused, not passed over."""
-    from click.core import ParameterSource
-
     given = [
         parameter.opts[0]
         for parameter in context.command.params
         if parameter.name in OWN_OPTIONS["mirt" if kind == "nirt" else "nirt"]
-        and context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+        and (source := context.get_parameter_source(str(parameter.name))) is not None
+        and source.name != "DEFAULT"
     ]
     if given:
         raise InputError(f"{', '.join(given)} mean nothing with --kind {kind}; leave them out.")

@@ -118,7 +118,7 @@ def query_table(data: xr.Dataset) -> xr.Dataset:
             "text_hash": ("query", text_hashes([str(text) for text in data["text"].values])),
             "mean_score": ("query", data["score"].mean("llm").values.astype(np.float32)),
             "novelty": ("query", data["novelty"].values),
-            "graded": ("query", gradedquery_table(data)),
+            "graded": ("query", graded_queries(data)),
         },
         coords={
             "query": data["query"].values.astype(str),

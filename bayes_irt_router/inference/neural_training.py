@@ -23,7 +23,7 @@ Arrays = dict[str, Any]
 AVERAGE = 0.98  # of the weights' moving average, which is what is kept
 MOST_VALIDATION = 1000  # queries a network is judged on
 CHECKPOINT_SECONDS = 20.0
-LOG_PI = float(np.pi / 8.0)
+SMALLEST_P = 1e-6
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def train(
             ThreadPoolExecutor(min(settings.networks, os.cpu_count() or 1)) as pool,
         ):
             while done < passes and not stopped:
-                found_all = list(pool.map(lambda network: passed(network, done), range(settings.networks)))
+                found_all = list(pool.map(partial(passed, done=done), range(settings.networks)))
                 states = [one[0] for one in found_all]
                 loss, validation = (np.array([one[k] for one in found_all]) for k in (1, 2))
                 if not np.isfinite(loss).all():
@@ -267,20 +267,20 @@ class _Run:
         return state, average, losses.mean()
 
     def _judge(self, weights: Arrays, index: Any, data: Any) -> Any:
-        """Log loss of unseen queries at the mean abilities, residuals integrated out as a scaled logit (MacKay, 1992)."""
-        import jax
+        """Log loss of unseen queries at the mean abilities, residuals integrated out."""
         import jax.numpy as jnp
 
         from bayes_irt_router.inference.neural_model import dropped_heads
-        from bayes_irt_router.irt.neural_response import logit_moments
+        from bayes_irt_router.irt.neural_response import expected_p_correct
         from bayes_irt_router.irt.nirt import abilities
 
         inputs, score, trials = _rows(data, index)
         heads = dropped_heads(self.model, weights, inputs, 0.0, None)
-        ability = abilities(weights["general_loc"], weights["specific_loc"])
-        mean, sd = logit_moments(weights, jnp.exp(weights["output_loc"]), heads, ability)
-        logit = mean / jnp.sqrt(1.0 + LOG_PI * sd**2)
-        found = trials * (score * logit - jax.nn.softplus(logit))
+        ability = abilities(weights["general_loc"], weights["specific_loc"])[None]
+        level = jnp.zeros((1, len(score)))
+        p = expected_p_correct(weights, jnp.exp(weights["output_loc"])[None], heads, ability, level)[0]
+        p = jnp.clip(p, SMALLEST_P, 1.0 - SMALLEST_P)
+        found = trials * (score * jnp.log(p) + (1.0 - score) * jnp.log1p(-p))
         return -found.sum() / jnp.maximum(trials.sum(), 1.0)
 
 

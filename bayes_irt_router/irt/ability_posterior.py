@@ -44,13 +44,14 @@ def ability_posterior(
 ) -> AbilityPosterior:
     """The encoder q(ability | answers, queries): any number of answers in any order, none needed.
 
-    Every answer is an expert, the Jaakkola-Jordan bound (2000) of its likelihood: a Gaussian in the linearised logit ``l + g (theta' - theta)``
-    of precision ``w = tanh(l / 2) / (2 l)``. Their product with the prior ``N(0, C)`` is found anew at its own mean, ``steps`` times::
+    Every answer is an expert, the Jaakkola-Jordan bound (2000) of its likelihood: a Gaussian in the linearised logit
+    ``l + g (theta' - theta)`` of precision ``w = tanh(l / 2) / (2 l)``. Their product with the prior ``N(0, C)`` is found anew at its
+    own mean, ``steps`` times::
 
         P = C^-1 + sum_i n_i w_i g_i g_i',   mean = P^-1 sum_i n_i (y_i - 1/2 - w_i (l_i - g_i theta)) g_i
 
-    and the covariance is the inverse of the curvature at the mean, ``w = p (1 - p)``. Nothing is learned, so simulated test-takers have nothing
-    to train; they check it (:func:`importance_weights` and its k-hat, simulation-based calibration).
+    and the covariance is the inverse of the curvature at the mean, ``w = p (1 - p)``. Nothing is learned, so simulated test-takers have
+    nothing to train; they check it (the k-hat of :func:`importance_points`, simulation-based calibration).
 
     Args:
         weights: of one network.

@@ -1,7 +1,6 @@
 """From a trained NIRT to probabilities: its residuals integrated out, or drawn. For arrays of NumPy and of JAX alike."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -14,55 +13,46 @@ from bayes_irt_router.irt.nirt import (
     Weights,
     interaction,
     logit,
+    met,
+    response,
     shifted,
 )
-from bayes_irt_router.irt.response import expected_logistic
 
-
-def logit_moments(
-    weights: Weights, output: Array, heads: ItemHeads, ability: Array, level: Any = None
-) -> tuple[Array, Array]:
-    """Mean and SD of each logit over the query's residuals, by the symmetric cubature of degree 3.
-
-    For ``D`` standard normal residuals the points are ``+-sqrt(D)`` along each axis, all with the same weight; linear and quadratic
-    terms of the logit are integrated exactly.
-
-    Args:
-        weights: of one network.
-        output: ``v``, shape (*draw, unit).
-        heads: of the queries.
-        ability: shape (*draw, llm, trait).
-        level: what each draw adds to the difficulties, shape (*draw, query).
-
-    Returns:
-        Shape (*draw, query, llm) each.
-    """
-    xp = ability.__array_namespace__()
-    count = len(RESIDUALS)
-    total, squares = None, None
-    for axis in range(count):
-        for sign in (-1.0, 1.0):
-            point = np.zeros(count, dtype=np.float32)
-            point[axis] = sign * count**0.5
-            residual = xp.broadcast_to(xp.asarray(point), (*heads.difficulty.shape, count))
-            at = interaction(weights, heads, residual)
-            found = logit(weights, output, at if level is None else shifted(at, level), ability)
-            total = found if total is None else total + found
-            squares = found**2 if squares is None else squares + found**2
-    mean = total / (2 * count)
-    return mean, xp.sqrt(xp.maximum(squares / (2 * count) - mean**2, xp.zeros_like(mean)))
+NODES = 9  # of the difficulty's residual: the error is below 0.001 for SDs up to 1.5 logits, about 0.005 at 3
+CUBATURE = np.array([[0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float32) * np.float32(2**0.5)
 
 
 def expected_p_correct(
     weights: Weights, output: Array, heads: ItemHeads, ability: Array, level: Array
-) -> Float32[np.ndarray, "draw query llm"]:
-    """E[sigmoid(logit)] over the query's residuals, for each draw of output weights and abilities.
+) -> Array:
+    """E[sigmoid(logit)] over the query's residuals, for each draw of output weights and abilities; never falling in any ability.
 
-    The logit counts as normal with its exact moments up to the second: the residual of difficulty, which is most of them, moves it
-    nearly linearly.
+    A sum over fixed residuals with positive weights: Gauss-Hermite nodes of the difficulty's, which is most of them, times the symmetric
+    cubature of degree 3 (``+-sqrt(2)`` along each axis) of the other two.
+
+    Args:
+        weights: of one network.
+        output: ``v``, shape (draw, unit).
+        heads: of the queries.
+        ability: shape (draw, llm, trait).
+        level: what each draw adds to the difficulties, shape (draw, query).
+
+    Returns:
+        Shape (draw, query, llm).
     """
-    mean, sd = logit_moments(weights, output, heads, ability, level)
-    return expected_logistic(mean.astype(np.float32), sd.astype(np.float32))
+    xp = ability.__array_namespace__()
+    nodes, shares = np.polynomial.hermite_e.hermegauss(NODES)
+    total = None
+    for point in CUBATURE:
+        residual = xp.broadcast_to(xp.asarray(point), (len(heads.difficulty), len(RESIDUALS)))
+        at = interaction(weights, heads, residual)
+        s = met(shifted(at, level), ability)
+        step = (heads.difficulty_sd[:, None] * at.slope.sum(axis=-1))[..., None]
+        for node, share in zip(nodes, shares / shares.sum() / len(CUBATURE), strict=True):
+            found = response(weights, output, s - float(node) * step)
+            part = float(share) * (0.5 + 0.5 * xp.tanh(0.5 * found))
+            total = part if total is None else total + part
+    return total
 
 
 def conditional_p_correct(

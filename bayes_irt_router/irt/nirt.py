@@ -211,8 +211,12 @@ def logit(weights: Weights, output: Array, at: Interaction, ability: Array) -> A
         at: of the queries.
         ability: shape (..., llm, trait).
     """
-    xp = ability.__array_namespace__()
-    s = _meets(at, ability)
+    return response(weights, output, met(at, ability))
+
+
+def response(weights: Weights, output: Array, s: Array) -> Array:
+    """``c s_0 + sum_m v_m tanh(s_m + h_m)``, of ``s`` of shape (..., query, unit, llm)."""
+    xp = s.__array_namespace__()
     linear = xp.exp(weights["interaction_log_skip"]) * s[..., 0, :]
     if s.shape[-2] == 1:
         return linear
@@ -246,8 +250,8 @@ def logit_and_slope(
     flat = Interaction(
         xp.reshape(slope, (queries, 2 * units, traits)), xp.reshape(offset, (queries, 2 * units))
     )
-    met = _meets(flat, ability)
-    s, moved = met[:, :units], met[:, units:]
+    both_met = met(flat, ability)
+    s, moved = both_met[:, :units], both_met[:, units:]
     skip = xp.exp(weights["interaction_log_skip"])
     bent = xp.tanh(s[:, 1:] + weights["interaction_bias"][:, None])
     found = skip * s[:, 0] + xp.einsum("m,qmj->qj", output, bent)
@@ -266,8 +270,8 @@ def shifted(at: Interaction, level: Array) -> Interaction:
     return Interaction(at.slope, at.offset + level[..., None] * at.slope.sum(axis=-1))
 
 
-def _meets(at: Interaction, ability: Array) -> Array:
-    """``s``: shape (..., query, unit, llm)."""
+def met(at: Interaction, ability: Array) -> Array:
+    """``s``, what the queries ask held against the abilities; shape (..., query, unit, llm)."""
     xp = ability.__array_namespace__()
     *_, queries, units, traits = at.slope.shape
     flat = xp.reshape(at.slope, (*at.slope.shape[:-3], queries * units, traits))
@@ -280,7 +284,7 @@ def _discrimination(weights: Weights, heads: ItemHeads, residual: Array) -> tupl
     xp = residual.__array_namespace__()
     scale = xp.exp(weights["residual_log_sd"][1])
     inside = heads.discrimination + scale * residual[..., 1]
-    slope = DISCRIMINATION * scale / (1.0 + xp.exp(-inside))
+    slope = 0.5 * DISCRIMINATION * scale * (1.0 + xp.tanh(0.5 * inside))
     return DISCRIMINATION * xp.logaddexp(inside, xp.zeros_like(inside)), slope
 
 

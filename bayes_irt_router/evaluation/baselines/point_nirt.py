@@ -1,6 +1,7 @@
 """The published neural item response model, as a point estimate."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ DISCRIMINATION = 10.0  # largest, as in NeuralCD, whose inputs to the layers all
 class PointEstimateNIRT:
     """`p_qj = sigmoid(f(r_q * a_q * (theta_j - b_q)))`, `f` layers with weights that are never negative.
 
-    `theta_j` and `b_q = sigmoid(W x_q + c)` lie in (0, 1) for each ability, `a_q = 10 sigmoid(w . x_q + d)`; `r_q` is a softmax over the 0/1
-    labels of the query's cluster; `f` is `abilities -> hidden -> hidden / 2 -> 1` with tanh and dropout. Unseen queries are mixed with
+    `theta_j` and `b_q = sigmoid(W x_q + c)` lie in (0, 1) for each ability, `a_q = 10 sigmoid(w . x_q + d)`; `r_q` is a softmax over the
+    0/1 labels of the query's cluster; `f` is `abilities -> hidden -> hidden / 2 -> 1` with tanh and dropout. Unseen queries are mixed with
     their neighbours as in `PointEstimateMIRT`.
 
     Source: NIRT of IRT-Router (Song et al. 2025), after NeuralCD (Wang et al. 2020), written from the equations. Departures: the clusters
@@ -50,7 +51,7 @@ class PointEstimateNIRT:
         logit = torch.as_tensor(np.log(llm_mean) - np.log1p(-llm_mean), dtype=torch.float32)
         layers = {
             f"layer_{k}": torch.rand(fan_in, fan_out) * (2.0 / fan_in) ** 0.5
-            for k, (fan_in, fan_out) in enumerate(zip(units[:-1], units[1:], strict=True))
+            for k, (fan_in, fan_out) in enumerate(pairwise(units))
         }
         biases = {f"layer_bias_{k}": torch.zeros(fan_out) for k, fan_out in enumerate(units[1:])}
         return {
