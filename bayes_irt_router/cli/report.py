@@ -68,6 +68,7 @@ def report(
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.files import atomic_path
     from bayes_irt_router.data.rehearsal import rehearse_file
+    from bayes_irt_router.inference.linear_view import linear_view
     from bayes_irt_router.report.page.held_out import held_out
     from bayes_irt_router.report.page.pictures import picture_count, pictures
     from bayes_irt_router.report.page.report_page import report_page
@@ -76,7 +77,7 @@ def report(
 
     rehearse_file(output)
     router = Router.load(folder, encoder, cache_dir)
-    posterior, held = router.posterior, None
+    posterior, held = linear_view(router.posterior), None
     if router.warning:
         tell("warning", router.warning)
     if data is None:
@@ -90,7 +91,7 @@ def report(
         track(
             pictures(posterior, held, level=level, seed=seed),
             description="pictures",
-            total=picture_count(held),
+            total=picture_count(posterior, held),
             console=Console(stderr=True),
             transient=True,
         )

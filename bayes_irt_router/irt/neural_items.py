@@ -15,7 +15,9 @@ from bayes_irt_router.irt.nirt import (
     hidden_layer,
     interaction,
     item_heads,
+    met,
     network_input,
+    response,
 )
 
 # The groups of a NIRT's posterior file beside those of every model.
@@ -130,9 +132,28 @@ def linear_items(
     Returns:
         Discriminations ``a`` (logits for each SD of ability, never negative) and difficulties ``b`` (logits).
     """
-    from bayes_irt_router.irt.neural_response import logit_slope
-    from bayes_irt_router.irt.nirt import logit
-
-    slope = logit_slope(network.weights, output, at, ability).mean(axis=1)
-    found = logit(network.weights, output, at, ability)
+    s = met(at, ability)
+    share = output[:, None] * (1.0 - np.tanh(s[:, 1:] + network.weights["interaction_bias"][:, None]) ** 2)
+    skip = np.exp(network.weights["interaction_log_skip"])
+    slope = skip * at.slope[:, 0] + np.einsum("qm,qmk->qk", share.mean(axis=2), at.slope[:, 1:])
+    found = response(network.weights, output, s)
     return slope, (slope @ ability.T - found).mean(axis=1)
+
+
+def linear_draws(
+    network: Network, items: xr.Dataset, chain: int, rng: np.random.Generator
+) -> tuple[Float32[np.ndarray, "draw query trait"], Float32[np.ndarray, "draw query"]]:
+    """:func:`linear_items` of the fitted queries, with one draw of their residuals for each draw of the network.
+
+    Args:
+        network: with its draws.
+        items: the group ``items``.
+        chain: which network it is.
+        rng: of the residuals.
+    """
+    heads, count = fitted_heads(items, chain), len(network.ability)
+    found = []
+    for k, residual in enumerate(residual_draws(items, chain, count, rng)):
+        at = interaction(network.weights, heads, residual)
+        found.append(linear_items(network, at, network.ability[k], network.output[k]))
+    return tuple(np.stack(part).astype(np.float32) for part in zip(*found, strict=True))  # type: ignore[return-value]

@@ -117,7 +117,9 @@ def test_slopes_agree_with_finite_differences():
 def test_the_integral_over_residuals_is_that_of_many_draws():
     weights, output, heads = random_network(2, 0.3)
     weights["residual_log_sd"] = np.array([-0.5, -1.5])
-    heads = heads._replace(difficulty_sd=np.full(QUERIES, 0.8))  # logit SDs of up to about 2, as real queries have
+    heads = heads._replace(
+        difficulty_sd=np.full(QUERIES, 0.8)
+    )  # logit SDs of up to about 2, as real queries have
     rng = np.random.default_rng(3)
     ability = rng.standard_normal((LLMS, 5))
     level = rng.standard_normal((1, QUERIES))
