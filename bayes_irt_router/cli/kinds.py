@@ -42,7 +42,8 @@ def check_options(context: typer.Context, kind: str) -> None:
         and source.name != "DEFAULT"
     ]
     if given:
-        raise InputError(f"{', '.join(given)} mean nothing with --kind {kind}; leave them out.")
+        means, them = ("mean", "them") if len(given) > 1 else ("means", "it")
+        raise InputError(f"{', '.join(given)} {means} nothing with --kind {kind}; leave {them} out.")
 
 
 def nirt_settings(abilities: Path | None, networks: int, passes: int) -> "tuple[NIRT, Training]":
