@@ -4,11 +4,13 @@
     .venv/bin/python benchmarks/nirt.py shipped --data ../shared/data/zeroeval
     .venv/bin/python benchmarks/nirt.py growth --queries 10000,50000
     .venv/bin/python benchmarks/nirt.py placing --model runs/nirt/zeroeval/queries-0
+    .venv/bin/python benchmarks/nirt.py nuts --model runs/nirt/zeroeval/queries-0
 
 ``folds`` fits the query folds of splits.json, keeps judged queries in runs/nirt/NAME (a fold that is there is not run again), and writes
 benchmarks/results/nirt-NAME.jsonl, one line a fold and one of all folds pooled. With ``--mirt``, a folder of `benchmarks/folds.py`, the
 MIRT's predictions of the same cells join, and a stack: ``logit p = b_0 + b_1 logit p_MIRT + b_2 logit p_NIRT``, its weights fitted to the
-other folds. ``shipped`` does the same for the shipped train and test splits. ``growth`` and ``placing`` print JSON.
+other folds. ``shipped`` does the same for the shipped train and test splits. ``growth``, ``placing`` and ``nuts`` print JSON; ``nuts``
+samples the abilities of simulated LLMs exactly, with the same decoder and queries, and compares.
 """
 
 import argparse
@@ -46,9 +48,9 @@ from bayes_irt_router.evaluation.splits import read_splits
 from bayes_irt_router.inference.neural_fitting import fit_nirt
 from bayes_irt_router.inference.neural_training import Training
 from bayes_irt_router.inference.storage import load, save
-from bayes_irt_router.irt.ability_posterior import ability_posterior, importance_points
-from bayes_irt_router.irt.neural_items import ITEMS, settled_items
-from bayes_irt_router.irt.nirt import NIRT
+from bayes_irt_router.irt.ability_posterior import ability_posterior, importance_points, prior_covariance
+from bayes_irt_router.irt.neural_items import ITEMS, Network, settled_items
+from bayes_irt_router.irt.nirt import NIRT, Interaction, logit
 from bayes_irt_router.irt.relevance import from_descriptions
 from bayes_irt_router.report.json_text import plain
 from bayes_irt_router.routing.neural_prediction import ensemble
@@ -79,11 +81,14 @@ def main() -> None:
     growth.add_argument("--queries", default="10000,50000")
     growth.add_argument("--llms", type=int, default=20)
     growth.add_argument("--passes", type=int, default=3, help="of the training; time is told for each pass")
-    placing = commands.add_parser("placing")
-    placing.add_argument("--model", type=Path, required=True)
-    placing.add_argument("--answers", default="20,100,500")
+    for name in ("placing", "nuts"):
+        command = commands.add_parser(name)
+        command.add_argument("--model", type=Path, required=True)
+        command.add_argument("--answers", default="20,100,500" if name == "placing" else "100,500")
     arguments = parser.parse_args()
-    {"folds": folds, "shipped": shipped, "growth": grow, "placing": place}[arguments.command](arguments)
+    {"folds": folds, "shipped": shipped, "growth": grow, "placing": place, "nuts": compare_nuts}[
+        arguments.command
+    ](arguments)
 
 
 def folds(arguments: argparse.Namespace) -> None:
@@ -281,13 +286,8 @@ def _grown(queries: int, llms: int, passes: int) -> dict[str, Any]:
 def place(arguments: argparse.Namespace) -> None:
     """Simulated LLMs of known ability answer fitted queries: time of placing, error, coverage, k-hat."""
     from bayes_irt_router.calibration.importance import smoothed_weights
-    from bayes_irt_router.irt.ability_posterior import prior_covariance
-    from bayes_irt_router.irt.nirt import Interaction, logit
 
-    posterior = load(arguments.model)
-    network = ensemble(posterior)[0]
-    at = settled_items(network, posterior.tree[ITEMS].to_dataset(), 0)
-    output = network.output.mean(axis=0)
+    network, at, output = bank(arguments.model)
     rng = np.random.default_rng(0)
     traits = at.slope.shape[-1]
     factor = np.linalg.cholesky(prior_covariance(traits))
@@ -295,10 +295,7 @@ def place(arguments: argparse.Namespace) -> None:
         seconds, k_hats, z = [], [], []
         for _ in range(200):
             theta = factor @ rng.standard_normal(traits)
-            asked = rng.choice(len(at.slope), answers, replace=False)
-            some = Interaction(at.slope[asked], at.offset[asked])
-            p = 1 / (1 + np.exp(-logit(network.weights, output, some, theta[None])[:, 0]))
-            score = (rng.random(answers) < p).astype(np.float64)
+            some, score = answered(network, at, output, theta, answers, rng)
             start = time.perf_counter()
             found = ability_posterior(network.weights, output, some, score, np.ones(answers))
             seconds.append(time.perf_counter() - start)
@@ -327,6 +324,79 @@ def place(arguments: argparse.Namespace) -> None:
                 }
             )
         )
+
+
+def compare_nuts(arguments: argparse.Namespace) -> None:
+    """Mean and SD of each ability by NUTS and by the product of experts, for simulated LLMs."""
+    import jax
+    import jax.numpy as jnp
+    import numpyro
+    import numpyro.distributions as dist
+    from numpyro.infer import MCMC, NUTS
+
+    network, at, output = bank(arguments.model)
+    weights = {name: jnp.asarray(values) for name, values in network.weights.items()}
+    traits = at.slope.shape[-1]
+    factor = np.linalg.cholesky(prior_covariance(traits))
+
+    def model(some: Interaction, score: Any) -> None:
+        z = numpyro.sample("z", dist.Normal(jnp.zeros(traits), 1.0).to_event(1))
+        found = logit(weights, jnp.asarray(output), some, (jnp.asarray(factor) @ z)[None])[:, 0]
+        numpyro.factor("answers", (score * found - jax.nn.softplus(found)).sum())
+
+    for answers in (int(one) for one in arguments.answers.split(",")):
+        sampler = MCMC(NUTS(model), num_warmup=300, num_samples=1000, progress_bar=False)
+        rng = np.random.default_rng(1)
+        shift, ratio, seconds = [], [], {"nuts": 0.0, "experts": 0.0}
+        for k in range(5):
+            theta = factor @ rng.standard_normal(traits)
+            some, score = answered(network, at, output, theta, answers, rng)
+            start = time.perf_counter()
+            sampler.run(jax.random.PRNGKey(k), Interaction(*map(jnp.asarray, some)), jnp.asarray(score))
+            exact = np.asarray(sampler.get_samples()["z"]) @ factor.T
+            seconds["nuts"] += time.perf_counter() - start
+            start = time.perf_counter()
+            found = ability_posterior(network.weights, output, some, score, np.ones(answers))
+            seconds["experts"] += time.perf_counter() - start
+            sd = np.linalg.norm(found.factor, axis=1)
+            shift.append(np.abs(found.mean - exact.mean(axis=0)) / exact.std(axis=0))
+            ratio.append(sd / exact.std(axis=0))
+        told = {
+            "answers": answers,
+            "llms": 5,
+            "shift_in_sds": {
+                "mean": round(float(np.mean(shift)), 3),
+                "largest": round(float(np.max(shift)), 3),
+            },
+            "sd_ratio": {
+                "mean": round(float(np.mean(ratio)), 3),
+                "range": [round(float(f(ratio)), 3) for f in (np.min, np.max)],
+            },
+            "seconds": {name: round(value / 5, 4) for name, value in seconds.items()},
+        }
+        print(json.dumps(told), flush=True)
+
+
+def bank(model: Path) -> tuple[Network, Interaction, np.ndarray]:
+    """The first network of a model, its fitted queries with settled residuals, its mean output weights."""
+    posterior = load(model)
+    network = ensemble(posterior)[0]
+    return network, settled_items(network, posterior.tree[ITEMS].to_dataset(), 0), network.output.mean(axis=0)
+
+
+def answered(
+    network: Network,
+    at: Interaction,
+    output: np.ndarray,
+    theta: np.ndarray,
+    answers: int,
+    rng: np.random.Generator,
+) -> tuple[Interaction, np.ndarray]:
+    """Random fitted queries, and what an LLM of this ability answers."""
+    asked = rng.choice(len(at.slope), min(answers, len(at.slope)), replace=False)
+    some = Interaction(at.slope[asked], at.offset[asked])
+    p = 1 / (1 + np.exp(-logit(network.weights, output, some, theta[None])[:, 0]))
+    return some, (rng.random(len(asked)) < p).astype(np.float64)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def train(
         data = tuple(
             jnp.asarray(values, jnp.float32) for values in (*inputs, np.where(trials > 0, score, 0.0), trials)
         )
-        run = _Run(model, settings, surface, len(score), passes * steps)
+        run = _compiled(model, settings, surface, len(score), passes * steps)
         keys = jax.random.split(jax.random.PRNGKey(seed), settings.networks)
         states = []
         for key in keys:
@@ -201,6 +201,12 @@ def train(
     table = np.stack(history)
     named = "CPU" if device.platform == "cpu" else str(device.device_kind)
     return Trained(kept, table[:, 0], table[:, 1], stopped, named, earlier + time.perf_counter() - began)
+
+
+@lru_cache(maxsize=4)
+def _compiled(model: NIRT, settings: Training, surface: int, queries: int, steps: int) -> "_Run":
+    """Kept, so that training again on data of the same shape compiles nothing."""
+    return _Run(model, settings, surface, queries, steps)
 
 
 class _Run:

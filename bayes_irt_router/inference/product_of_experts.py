@@ -38,19 +38,26 @@ def gaussian_posterior(
     Returns:
         Means (row, size), and the Cholesky factors of the precisions.
     """
+    import jax
     import jax.numpy as jnp
 
-    z = jnp.zeros((score.shape[0], size))
     unit = jnp.eye(size)
-    factor: Factor = []
-    for _ in range(steps):
+
+    def step(carry: tuple[Array, Factor], _: None) -> tuple[tuple[Array, Factor], None]:
+        z, _ = carry
         found, slope = linearised(z)
         length = jnp.abs(found) + 1e-3
         weight = trials * jnp.tanh(length / 2) / (2 * length)
         precision = unit + jnp.einsum("rjd,rje->rde", slope * weight[..., None], slope)
         pull = trials * (score - 0.5) - weight * (found - jnp.einsum("rjd,rd->rj", slope, z))
         factor = cholesky(precision)
-        z = solve_transposed(factor, _solve(factor, jnp.einsum("rj,rjd->rd", pull, slope)))
+        mean = solve_transposed(factor, _solve(factor, jnp.einsum("rj,rjd->rd", pull, slope)))
+        return (mean, factor), None
+
+    z = jnp.zeros((score.shape[0], size))
+    start = cholesky(jnp.broadcast_to(unit, (score.shape[0], size, size)))
+    # A scan, because a third of the program compiles in a third of the time.
+    (z, factor), _ = jax.lax.scan(step, (z, start), None, length=steps)
     return z, factor
 
 
