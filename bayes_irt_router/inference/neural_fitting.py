@@ -34,6 +34,7 @@ from bayes_irt_router.irt.nirt import (
 from bayes_irt_router.irt.relevance import RelevancePrior, uninformed
 
 CHUNK = 512  # queries at once, when all of them are gone through
+FITTED_STEPS = 4  # of placing fitted LLMs, which starts where training left them
 STILL_FALLING = 0.001  # of the validation log loss, over the last tenth of the passes
 
 
@@ -194,7 +195,15 @@ def _network_posterior(
 
     settled = interaction(weights, heads, mean)
     placed = [
-        ability_posterior(weights, output_mean, settled, score[:, j], trials[:, j])
+        ability_posterior(
+            weights,
+            output_mean,
+            settled,
+            score[:, j],
+            trials[:, j],
+            FITTED_STEPS,
+            ability[j].astype(np.float64),
+        )
         for j in range(score.shape[1])
     ]
     drawn = np.stack([one.draw(draws, rng) for one in placed], axis=1)

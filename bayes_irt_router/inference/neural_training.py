@@ -47,7 +47,7 @@ class Training:
     batch: int = 256
     step_size: float = 0.02
     dropout: float = 0.3
-    validation: float = 0.08
+    validation: float = 0.05
     patience: int = 8
 
     def __post_init__(self) -> None:

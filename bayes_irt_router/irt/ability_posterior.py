@@ -41,6 +41,7 @@ def ability_posterior(
     score: Float[np.ndarray, " query"],
     trials: Float[np.ndarray, " query"],
     steps: int = STEPS,
+    start: Float[np.ndarray, " trait"] | None = None,
 ) -> AbilityPosterior:
     """The encoder q(ability | answers, queries): any number of answers in any order, none needed.
 
@@ -60,13 +61,14 @@ def ability_posterior(
         score: mean scores; anything where there is none.
         trials: numbers of answers; 0 is no expert.
         steps: how often.
+        start: where the mean starts; at 0 by default.
     """
     kept = trials > 0
     at = Interaction(np.asarray(at.slope, np.float64)[kept], np.asarray(at.offset, np.float64)[kept])
     score, trials = score[kept], trials[kept]
     traits = at.slope.shape[-1]
     prior = np.linalg.inv(prior_covariance(traits))
-    mean, precision = np.zeros(traits), prior
+    mean, precision = np.zeros(traits) if start is None else start.astype(np.float64), prior
     for step in range(steps + 1):
         found = logit(weights, output, at, mean[None])[:, 0]
         slope = logit_slope(weights, output, at, mean[None])[:, 0]
