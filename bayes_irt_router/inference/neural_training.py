@@ -159,8 +159,9 @@ def train(
             index = order[: steps * batch].reshape(steps, batch)
             key = jax.random.fold_in(keys[network], done + 1)
             state, average, best = states[network]
-            state, average, loss = run.one_pass(state, average, index, key, data)
-            found = float(run.judge(average, outside[network], data)) if judged else np.nan
+            with jax.enable_x64(False):  # a thread does not inherit it
+                state, average, loss = run.one_pass(state, average, index, key, data)
+                found = float(run.judge(average, outside[network], data)) if judged else np.nan
             if not judged or found < best_loss[network]:
                 best = average
             return (state, average, best), float(loss), found
@@ -171,7 +172,8 @@ def train(
             ThreadPoolExecutor(min(settings.networks, os.cpu_count() or 1)) as pool,
         ):
             while done < passes and not stopped:
-                found_all = list(pool.map(partial(passed, done=done), range(settings.networks)))
+                side_by_side = pool.map if history else map  # the first pass compiles, which needs doing once
+                found_all = list(side_by_side(partial(passed, done=done), range(settings.networks)))
                 states = [one[0] for one in found_all]
                 loss, validation = (np.array([one[k] for one in found_all]) for k in (1, 2))
                 if not np.isfinite(loss).all():
