@@ -53,7 +53,7 @@ class Variant:
 
 
 # Those named "first round" were compared before the map told tasks apart, and with three traits.
-FIRST_ROUND: Mapping[str, Variant] = {
+FIRST_ROUND: dict[str, Variant] = {
     "kernel of the embedding, 128 components": Variant(1.0, 256, 128, surface=0.0, tasks=False, traits=3),
     "kernel of the embedding": Variant(1.0, surface=0.0, tasks=False, traits=3),
     "no kernel to speak of": Variant(1.2, 2, 1, tasks=False, traits=3),
@@ -70,7 +70,7 @@ FIRST_ROUND: Mapping[str, Variant] = {
     "2 traits": Variant(tasks=False, traits=2),
     "4 traits": Variant(tasks=False),
 }
-SECOND_ROUND: Mapping[str, Variant] = {
+SECOND_ROUND: dict[str, Variant] = {
     "tasks and kernel (chosen)": Variant(),
     "kernel alone": Variant(tasks=False),
     "tasks and kernel, words": Variant(words=1.0),

@@ -74,3 +74,21 @@ def small_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
 
     sampler = NUTS(draws=100, tune=100, chains=4, max_tree_depth=5)
     return fit(MIRT(traits=2), bank(), sampler, seed=1, keep_texts=True, progress=False)
+
+
+@pytest.fixture(scope="session")
+def small_nirt(bank: Callable[..., xr.Dataset]) -> "Posterior":
+    """A NIRT of four abilities, two networks and a few steps: badly trained, but it has all that a fit has."""
+    from bayes_irt_router.inference.neural_fitting import fit_nirt
+    from bayes_irt_router.inference.neural_training import Training
+    from bayes_irt_router.irt.ability_table import ABILITIES
+    from bayes_irt_router.irt.nirt import NIRT
+    from bayes_irt_router.irt.relevance import from_descriptions
+
+    data = bank()
+    relevance = from_descriptions(np.eye(4, data.sizes["embedding_dim"]))
+    training = Training(networks=2, passes=6, steps=6, batch=32, validation=0.2)
+    model = NIRT(abilities=ABILITIES[:4], units=3, hidden=8, factors=2)
+    return fit_nirt(
+        model, data, training, relevance=relevance, seed=1, keep_draws=40, keep_texts=True, progress=False
+    )

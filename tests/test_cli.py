@@ -739,3 +739,38 @@ def test_choices_as_a_routerarena_prediction_file(model: Path, tmp_path: Path):
     assert [{name: record[name] for name in row} for record, row in zip(records, rows, strict=True)] == rows
     birt("route", "Why?", "How?", "--model", model, "--routerarena", out)
     assert [one["global index"] for one in json.loads(out.read_text(encoding="utf-8"))] == ["0", "1"]
+
+
+# The NIRT
+
+
+@pytest.fixture(scope="session")
+def nirt(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "nirt"
+    table = folder.parent / "abilities.csv"
+    table.write_text("ability,description\nsums,Add numbers.\nfacts,Who wrote it?\n", encoding="utf-8")
+    options = ["--abilities", table, "--networks", "1", "--passes", "2", "--landmarks", "12"]
+    result = birt("fit", "--kind", "nirt", "--data", bench, "--split", "train", "--output", folder, *options)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_a_nirt_is_fitted_told_and_routed_with(nirt: Path):
+    assert json.loads((nirt / "model.json").read_text(encoding="utf-8"))["kind"] == "nirt"
+    assert not (nirt.parent / "nirt.training.npz").exists()
+    told = json.loads(birt("info", "--model", nirt, "--json").stdout)
+    assert {row["ability"] for row in told["abilities"]} == {"sums", "facts"}
+    result = birt("route", "What is 17 * 23?", "--model", nirt, "--json")
+    (decision,) = json.loads(result.stdout)["decisions"]
+    assert len(decision["candidates"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [("nirt", "--traits", "2"), ("nirt", "--draws", "9"), ("mirt", "--passes", "3")],
+)
+def test_options_of_the_other_sort_of_model_are_refused(
+    bench: Path, tmp_path: Path, kind: str, option: str, value: str
+):
+    result = birt("fit", "--kind", kind, "--data", bench, "--output", tmp_path / "m", option, value)
+    assert errors(result) == [f"{option} means nothing with --kind {kind}; leave it out."]

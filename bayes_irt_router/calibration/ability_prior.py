@@ -11,6 +11,7 @@ from jaxtyping import Float
 from bayes_irt_router.calibration.items import flat
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.irt.ability_posterior import prior_covariance
 from bayes_irt_router.irt.llm_covariates import covariate_values
 
 WIDENING = 0.5  # of a predecessor's posterior, in SDs between LLMs
@@ -53,9 +54,9 @@ class Population:
             return cls(kept["llms"], covariates, kept["families"])
         table = posterior.tree["llms"].to_dataset()
         model = posterior.record["model"]
-        values = {name: covariate_values(table, name) for name in model["covariates"]}
+        values = {name: covariate_values(table, name) for name in model.get("covariates", ())}
         families: dict[str, int] = {}
-        if model["families"]:
+        if model.get("families"):
             for family, llm in zip(table["family"].values, table["llm"].values, strict=True):
                 name = str(family) or f"({llm})"
                 families[name] = families.get(name, 0) + 1
@@ -98,7 +99,7 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
     variance = np.full(len(frame), 1.0 + 1.0 / population.llms)
     known: list[str] = []
     details = dict(info or {})
-    if model["covariates"]:
+    if model.get("covariates"):
         z = np.zeros(len(model["covariates"]))
         for k, name in enumerate(model["covariates"]):
             value = _covariate(details, name)
@@ -108,7 +109,7 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
                 known.append(name)
         weight = draws["covariate_weight"].transpose("chain", "draw", ..., "covariate")
         mean += flat(weight).astype(np.float64) @ z
-    if model["families"]:
+    if model.get("families"):
         sd = flat(draws["family_sd"]).astype(np.float64)
         names = [str(name) for name in draws["family"].values]
         effects = flat(draws["family_effect"].transpose("chain", "draw", ..., "family")).astype(np.float64)
@@ -165,6 +166,9 @@ def aligned_prior(prior: AbilityPrior, rotations: Float[np.ndarray, "draw trait 
 
 
 def _frame(posterior: Posterior) -> Float[np.ndarray, "draw trait trait"]:
+    if posterior.record["kind"] == "nirt":  # named abilities have coordinates, and a prior, of their own
+        factor = np.linalg.cholesky(prior_covariance(posterior.draws.sizes["trait"]))
+        return np.broadcast_to(np.linalg.inv(factor), (posterior.size, *factor.shape))
     if "ability_frame" not in posterior.draws:
         raise InputError(
             "The model folder does not hold the frame of the abilities (it is of an older version); fit again."

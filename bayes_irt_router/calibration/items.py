@@ -11,8 +11,10 @@ from scipy.special import expit
 
 from bayes_irt_router.calibration.item_factors import shared_and_own
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.identification import align_traits
+from bayes_irt_router.irt.priors import MIRTPriors
 from bayes_irt_router.irt.response import ItemDistribution, item_distribution
 
 
@@ -109,12 +111,17 @@ class ItemBank:
         Raises:
             InputError: a new query has the name of a fitted one, or lacks a feature that the model needs.
         """
+        posterior = linear_view(posterior)
         queries = posterior.tree["queries"].to_dataset()
         names = [str(name) for name in queries["query"].values]
         tasks = _tasks(queries)
         known = queries["graded"].values.astype(bool) if "graded" in queries else np.zeros(len(names), bool)
         fitted, items = len(names), None
         if new is not None and new.sizes["query"]:
+            if posterior.record["kind"] == "nirt":
+                raise InputError(
+                    "A NIRT places LLMs by queries that were fitted; leave the new queries out, or use a MIRT."
+                )
             added = [str(name) for name in new["query"].values]
             if twice := sorted(set(added) & set(names)):
                 raise InputError(
@@ -135,6 +142,9 @@ class ItemBank:
     @cached_property
     def rotations(self) -> Float[np.ndarray, "draw trait trait"]:
         """For every draw the orthogonal matrix R by which ``theta R`` and ``a R`` are in coordinates common to all draws."""
+        if self.posterior.record["kind"] == "nirt":  # its traits have names, and are the same in all draws
+            traits = self.posterior.draws.sizes["trait"]
+            return np.broadcast_to(np.eye(traits), (self.draws, traits, traits))
         draws = self.posterior.draws[["ability", "discrimination"]]
         ability = flat(draws["ability"].transpose(..., "llm", "trait")).astype(np.float64)
         aligned = flat(align_traits(draws)["ability"].transpose(..., "llm", "trait")).astype(np.float64)
@@ -177,7 +187,8 @@ class ItemBank:
         draws = self.posterior.draws
         if "score_precision" in draws:
             return flat(draws["score_precision"]).astype(np.float64)
-        return np.full(self.draws, float(self.posterior.record["model"]["priors"]["score_precision"]))
+        priors = self.posterior.record["model"].get("priors", {})
+        return np.full(self.draws, float(priors.get("score_precision", MIRTPriors().score_precision)))
 
     def positions(self, names: Sequence[str]) -> Int[np.ndarray, " query"]:
         """Where queries stand in the bank.

@@ -89,7 +89,7 @@ def place(
     **Joint** posterior: each item's own uncertainty is integrated in ``p(y_i | theta, s)``, see :func:`shared_and_own`; what the items
     share is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same
     limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were. **Cut**
-    posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
+    posterior: items as drawn, the same weight for every draw: for more than 100 queries, where k-hat is above 0.7, and for a NIRT.
 
     Args:
         bank: the queries.
@@ -101,6 +101,8 @@ def place(
     Raises:
         InputError: an answer's query is not in the bank.
     """
+    if mode == "auto" and bank.posterior.record["kind"] == "nirt":
+        mode = "cut"  # draws belong to networks, and weights must not move LLMs from one network to another
     answers = merged(answers)
     positions = bank.positions([answer.query for answer in answers])
     index = np.arange(bank.draws)

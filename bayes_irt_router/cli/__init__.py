@@ -84,9 +84,10 @@ app.command(
     ),
 )(collect)
 app.command(
-    help="Sample the posterior of a model given responses, judge the draws, and save the model.",
+    help="Find the posterior of a model given responses, judge it, and save the model.",
     epilog=examples(
         "birt fit --data DIR --split train --output MODEL",
+        "birt fit --kind nirt --data DIR --split train --output MODEL",
         "birt fit --responses r.csv --queries q.csv --traits 2 --prior difficulty_residual=1 --output MODEL",
     ),
 )(fit)

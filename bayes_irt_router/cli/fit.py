@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bayes_irt_router.cli.border import print_json, tell, terminal
+from bayes_irt_router.cli.kinds import check_options, nirt_settings, train_nirt
 from bayes_irt_router.cli.options import (
     DATA,
     MODEL,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def fit(
+    context: typer.Context,
     output: Annotated[
         Path,
         typer.Option("--output", metavar="DIR", help="Folder of the model to write.", rich_help_panel=OUTPUT),
@@ -62,7 +64,12 @@ def fit(
     ] = None,
     assume_output_tokens: AssumedTokens = None,
     kind: Annotated[
-        Literal["mirt"], typer.Option("--kind", help="Sort of model.", rich_help_panel=MODEL)
+        Literal["mirt", "nirt"],
+        typer.Option(
+            "--kind",
+            help="Sort of model: mirt samples an item response model, nirt trains networks in its place.",
+            rich_help_panel=MODEL,
+        ),
     ] = "mirt",
     traits: Annotated[
         int,
@@ -89,6 +96,25 @@ def fit(
     families: Annotated[
         bool, typer.Option("--families", help="LLMs of one family share an effect.", rich_help_panel=MODEL)
     ] = False,
+    abilities: Annotated[
+        Path | None,
+        typer.Option(
+            "--abilities",
+            metavar="FILE",
+            help="nirt: a table of ability and description (default: 25 abilities).",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    networks: Annotated[
+        int,
+        typer.Option("--networks", metavar="N", help="nirt: networks trained.", rich_help_panel=SAMPLING),
+    ] = 4,
+    passes: Annotated[
+        int,
+        typer.Option(
+            "--passes", metavar="N", help="nirt: passes over the queries, at most.", rich_help_panel=SAMPLING
+        ),
+    ] = 40,
     landmarks: Annotated[
         int,
         typer.Option("--landmarks", metavar="N", help="Landmarks of the feature map.", rich_help_panel=MODEL),
@@ -131,9 +157,13 @@ def fit(
 ) -> None:
     """`birt fit`."""
     _check_sources(data, responses, queries, llms)
-    model, settings = _settings(
-        traits, prior or [], covariate or [], families, draws, tune, chains, target_accept, sampler
-    )
+    check_options(context, kind)
+    if kind == "nirt":
+        trained, training = nirt_settings(abilities, networks, passes)
+    else:
+        model, settings = _settings(
+            traits, prior or [], covariate or [], families, draws, tune, chains, target_accept, sampler
+        )
 
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.encoder import Encoder
@@ -146,16 +176,31 @@ def fit(
     dataset = read_dataset(data, responses=responses, queries=queries, llms=llms)
     if split is not None:
         dataset = select_split(dataset, split)
-    dataset = featurize(dataset, Encoder(encoder) if encoder else Encoder(), cache_dir)
-    posterior = sample(
-        model,
-        dataset,
-        settings,
-        seed=seed,
-        landmarks=landmarks,
-        assume_output_tokens=assume_output_tokens,
-        keep_texts=keep_texts,
-    )
+    text_encoder = Encoder(encoder) if encoder else Encoder()
+    dataset = featurize(dataset, text_encoder, cache_dir)
+    if kind == "nirt":
+        posterior = train_nirt(
+            trained,
+            training,
+            dataset,
+            text_encoder,
+            cache_dir,
+            output,
+            seed=seed,
+            landmarks=landmarks,
+            assume_output_tokens=assume_output_tokens,
+            keep_texts=keep_texts,
+        )
+    else:
+        posterior = sample(
+            model,
+            dataset,
+            settings,
+            seed=seed,
+            landmarks=landmarks,
+            assume_output_tokens=assume_output_tokens,
+            keep_texts=keep_texts,
+        )
     _save(posterior, output)
     _report(posterior, output, json)
 
@@ -265,7 +310,9 @@ def _report(posterior: "Posterior", output: Path, json: bool) -> None:
     from bayes_irt_router.report.model_summary import model_json
     from bayes_irt_router.report.tables import gate_table
 
-    if not posterior.gate.passed:
+    if not posterior.gate.passed and posterior.gate.training:
+        tell("warning", "The training did not come to rest: the model is saved, and marked; raise --passes.")
+    elif not posterior.gate.passed:
         tell(
             "warning",
             "The draws fail the convergence gate: the model is saved, and marked; raise --tune and --draws, and "

@@ -39,12 +39,14 @@ class ConvergenceGate:
         chains: number of chains.
         divergent: share of divergent draws.
         complaints: every criterion that failed, one sentence each; empty if the gate is passed.
+        training: of a fit without chains, how its training went, in words; then r-hat is NaN, and ``chains`` are networks.
     """
 
     table: pd.DataFrame
     chains: int
     divergent: float
     complaints: tuple[str, ...]
+    training: str = ""
 
     @property
     def passed(self) -> bool:
@@ -54,6 +56,10 @@ class ConvergenceGate:
     @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
+        if self.training:
+            if self.passed:
+                return f"The training came to rest ({self.training})."
+            return f"The training did NOT come to rest ({self.training}): {'; '.join(self.complaints)}."
         facts = (
             f"{len(self.table)} quantities, {self.chains} chains: largest r-hat {self.table['r_hat'].max():.3f}, "
             f"smallest ESS {self.table[['ess_bulk', 'ess_tail']].min().min():.0f}, {self.divergent:.2%} divergent"

@@ -70,7 +70,7 @@ def fit(
     """
     sampler = (sampler or NUTS()).for_answers(int(data["trials"].sum()))
     model.check(data)
-    _check_answers(data)
+    check_answers(data)
     cost = fit_cost(data, assume_output_tokens=assume_output_tokens)
     feature_map = fit_feature_map(
         data, landmarks=landmarks, components=components, lengthscale=lengthscale, seed=seed
@@ -87,8 +87,8 @@ def fit(
         | {
             "posterior": sampled.posterior.astype(np.float32),
             "sample_stats": sampled.sample_stats[[name for name in sampled.sample_stats if name in STATS]],
-            "queries": _queries(data),
-            "llms": _llms(data),
+            "queries": query_table(data),
+            "llms": llm_table(data),
         }
     )
     posterior = Posterior(
@@ -110,7 +110,8 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
     return [text_hash(text) for text in texts]
 
 
-def _queries(data: xr.Dataset) -> xr.Dataset:
+def query_table(data: xr.Dataset) -> xr.Dataset:
+    """The fitted queries: ids, tasks, embeddings, text hashes, mean scores, novelty."""
     return xr.Dataset(
         {
             "embedding": (("query", "embedding_dim"), data["embedding"].values.astype(np.float32)),
@@ -126,7 +127,7 @@ def _queries(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _llms(data: xr.Dataset) -> xr.Dataset:
+def llm_table(data: xr.Dataset) -> xr.Dataset:
     """The LLMs' table, and what each scored on the fitted queries that it answered."""
     columns = {name: values for name, values in data.coords.items() if values.dims == ("llm",)}
     return xr.Dataset(
@@ -135,14 +136,10 @@ def _llms(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _record(
-    model: MIRT, data: xr.Dataset, sampler: NUTS, sampled: Sampled, seed: int, feature_map: FeatureMap
-) -> dict[str, Any]:
+def fit_record(data: xr.Dataset, seed: int, feature_map: FeatureMap) -> dict[str, Any]:
+    """What is recorded of every fit, whatever the model: seed, encoder, features, data, machine, time, versions."""
     splits = sorted({str(split) for split in data["split"].values} - {""}) if "split" in data.coords else []
     return {
-        "kind": model.kind,
-        "model": model.to_dict(),
-        "sampler": sampler.to_dict(),
         "seed": seed,
         "encoder": {
             "name": data["embedding"].attrs.get("encoder", ""),
@@ -162,16 +159,32 @@ def _record(
             "llms": data.sizes["llm"],
             "responses": int(data["trials"].sum()),
         },
-        "device": sampled.device,
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "seconds": round(sampled.seconds, 1),
-        "leapfrog_steps": float(sampled.sample_stats["n_steps"].mean()),
         "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in PACKAGES},
     }
 
 
-def _check_answers(data: xr.Dataset) -> None:
+def _record(
+    model: MIRT, data: xr.Dataset, sampler: NUTS, sampled: Sampled, seed: int, feature_map: FeatureMap
+) -> dict[str, Any]:
+    return {
+        "kind": model.kind,
+        "model": model.to_dict(),
+        "sampler": sampler.to_dict(),
+        **fit_record(data, seed, feature_map),
+        "device": sampled.device,
+        "seconds": round(sampled.seconds, 1),
+        "leapfrog_steps": float(sampled.sample_stats["n_steps"].mean()),
+    }
+
+
+def check_answers(data: xr.Dataset) -> None:
+    """Whether every LLM and every query has an answer.
+
+    Raises:
+        InputError: one has none.
+    """
     answered = data["trials"].values > 0
     problems = []
     if (silent := ~answered.any(axis=0)).any():

@@ -52,6 +52,12 @@ class Posterior:
         return [str(name) for name in self.draws["llm"].values]
 
     @property
+    def general_ability(self) -> xr.DataArray:
+        """What tells most of an LLM: the MIRT's first trait, the mean of the NIRT's abilities; dims (chain, draw, llm)."""
+        ability = self.draws["ability"].transpose("chain", "draw", "llm", "trait")
+        return ability.mean("trait") if self.record["kind"] == "nirt" else ability.isel(trait=0)
+
+    @property
     def size(self) -> int:
         """Number of draws, over all chains."""
         sizes = self.tree["posterior"].sizes

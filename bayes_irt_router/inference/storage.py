@@ -15,31 +15,44 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.migrations import MIGRATIONS, Content, migrated, newest_version
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVANCE, TRAINING, WEIGHT_DIMS
 
 SCHEMA_VERSION = newest_version(MIGRATIONS)
 RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
 CALIBRATION = "calibration.json"  # what `birt calibrate` asked and learned
-KINDS = ("mirt",)
 # What prediction, routing and the summaries read; a folder without it is refused when loaded, not later.
-NEEDED = {
-    "posterior": (
-        "ability",
-        "difficulty",
-        "difficulty_mean",
-        "difficulty_weight",
-        "difficulty_residual_sd",
-        "difficulty_kernel_sd",
-        "discrimination",
-        "discrimination_mean",
-        "discrimination_weight",
-        "discrimination_residual_sd",
-        "discrimination_kernel_sd",
-    ),
+COMMON = {
     "sample_stats": (),
     "queries": ("embedding", "text_hash"),
     "llms": ("llm",),
     "feature_map": ("landmarks", "projection", "lengthscale", "surface_mean", "surface_scale"),
     "gate": ("quantity", "name", "r_hat", "ess_bulk", "ess_tail"),
+}
+NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
+    "mirt": {
+        **COMMON,
+        "posterior": (
+            "ability",
+            "difficulty",
+            "difficulty_mean",
+            "difficulty_weight",
+            "difficulty_residual_sd",
+            "difficulty_kernel_sd",
+            "discrimination",
+            "discrimination_mean",
+            "discrimination_weight",
+            "discrimination_residual_sd",
+            "discrimination_kernel_sd",
+        ),
+    },
+    "nirt": {
+        **COMMON,
+        "posterior": ("ability", "output", "level_weight"),
+        NETWORK: tuple(WEIGHT_DIMS),
+        ITEMS: (*HEAD_DIMS, "residual_mean", "residual_factor"),
+        RELEVANCE: ("anchor", "assignment", "sharpness"),
+        TRAINING: ("loss", "validation"),
+    },
 }
 # Models of data without tokens or costs, and older folders, have no such group; one that is there is complete.
 OPTIONAL = {
@@ -82,6 +95,7 @@ def save(posterior: Posterior, directory: Path, calibration: Mapping[str, Any] |
             "chains": posterior.gate.chains,
             "divergent": posterior.gate.divergent,
             "complaints": list(posterior.gate.complaints),
+            "training": posterior.gate.training,
         },
     }
     with atomic_directory(directory, replaces=RECORD) as folder:
@@ -119,17 +133,18 @@ def load(directory: Path) -> Posterior:
             f"{directory} is of version {version} and incomplete ({error!r}); copy it again, or fit again."
         ) from None
     record, groups = content.record, content.groups
-    if missing := [name for name in NEEDED if name not in groups]:
+    if (kind := record.get("kind")) not in NEEDED:
+        raise InputError(
+            f"{directory / RECORD} holds a model of kind {kind}; this version knows {', '.join(NEEDED)}."
+        )
+    needed = NEEDED[kind]
+    if missing := [name for name in needed if name not in groups]:
         raise InputError(
             f"{directory / DRAWS} has no group {', '.join(missing)}; it is not of this program. Fit again."
         )
-    if (kind := record.get("kind")) not in KINDS:
-        raise InputError(
-            f"{directory / RECORD} holds a model of kind {kind}; this version knows {', '.join(KINDS)}."
-        )
     missing = [
         f"{variable} of the {name}"
-        for name, variables in (NEEDED | {n: v for n, v in OPTIONAL.items() if n in groups}).items()
+        for name, variables in (needed | {n: v for n, v in OPTIONAL.items() if n in groups}).items()
         for variable in variables
         if variable not in groups[name].variables
     ]
@@ -139,7 +154,9 @@ def load(directory: Path) -> Posterior:
     try:
         told = record.pop("gate")
         table = groups.pop("gate").to_dataframe().reset_index(drop=True)
-        gate = ConvergenceGate(table, told["chains"], told["divergent"], tuple(told["complaints"]))
+        gate = ConvergenceGate(
+            table, told["chains"], told["divergent"], tuple(told["complaints"]), told.get("training", "")
+        )
         feature_map = FeatureMap.from_dataset(groups.pop("feature_map"))
         texts = None
         if (directory / TEXTS).exists():

@@ -4,9 +4,10 @@ import pandas as pd
 from rich.console import Group
 
 from bayes_irt_router.report.tables import frame_table
-from bayes_irt_router.routing.explanation import Explanation
+from bayes_irt_router.routing.explanation import Explanation, TraitLean
 
 MOST_FEATURES = 6  # the largest; the JSON holds all
+MOST_TRAITS = 8  # a model with more of them shows those that separate LLMs most on the query
 
 
 def explanation_table(explanation: Explanation) -> Group:
@@ -27,7 +28,7 @@ def explanation_table(explanation: Explanation) -> Group:
     )
     rows += [
         ("trait", one.trait.replace("_", " "), f"{one.mean:+.2f} logits, SD {one.sd:.2f}")
-        for one in explanation.traits
+        for one in _leading(explanation)
     ]
     rows += [
         (
@@ -42,3 +43,9 @@ def explanation_table(explanation: Explanation) -> Group:
         rows.append(("unknown", "about this query itself", f"SD {explanation.residual_sd:.3f}"))
     frame = pd.DataFrame(rows, columns=["", "what", "how much"])
     return frame_table("Why", frame, explanation.sentences[0] + " " + explanation.sentences[1])
+
+
+def _leading(explanation: Explanation) -> tuple[TraitLean, ...]:
+    if len(explanation.traits) <= MOST_TRAITS:
+        return explanation.traits
+    return tuple(sorted(explanation.traits, key=lambda one: -one.mean)[:MOST_TRAITS])

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.response import p_correct
 from bayes_irt_router.routing.policies import check_alpha, choose, expected_utility
@@ -185,9 +186,7 @@ def _abilities(posterior: Posterior, shared: list[str], level: float) -> dict[st
     if len(shared) < 3:
         nothing = np.full(len(shared), np.nan)
         return {"ability": nothing, "ability_lower": nothing, "ability_upper": nothing}
-    general = (
-        posterior.draws["ability"].isel(trait=0).sel(llm=shared).transpose("chain", "draw", "llm").values
-    )
+    general = posterior.general_ability.sel(llm=shared).values
     general = general.reshape(-1, len(shared)).astype(np.float64)
     general -= general.mean(axis=1, keepdims=True)
     general /= general.std(axis=1, keepdims=True)
@@ -197,6 +196,7 @@ def _abilities(posterior: Posterior, shared: list[str], level: float) -> dict[st
 
 def _fitted_p_correct(posterior: Posterior, queries: list[str]) -> Float[np.ndarray, "query llm"]:
     """Posterior mean of sigmoid(a . theta - b) for fitted queries."""
+    posterior = linear_view(posterior)
     draws = posterior.draws
     position = {str(name): i for i, name in enumerate(draws["query"].values)}
     rows = np.array([position[name] for name in queries], dtype=int)

@@ -1,11 +1,13 @@
 """A fitted model told in tables and as one JSON object: `birt info`, and the end of `birt fit`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
 from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.report.ability_profile import profile_frame, profile_table
 from bayes_irt_router.report.json_text import plain
 from bayes_irt_router.report.tables import gate_table, llm_frame, print_table
 
@@ -41,6 +43,8 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
         },
         "llms": llms,
     }
+    if posterior.record["kind"] == "nirt":
+        content["abilities"] = profile_frame(posterior, level).to_dict(orient="records")
     return plain(content)
 
 
@@ -49,15 +53,21 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
     record = posterior.record
     facts = pd.DataFrame(_facts(posterior), columns=["", "value"])
     print_table("Model", facts, console)
-    priors = record["model"]["priors"]
+    priors = _prior_scales(record)
     print_table(
         "Prior scales", pd.DataFrame({"prior": list(priors), "scale": list(priors.values())}), console
     )
     llms = llm_frame(posterior, level).rename(
         columns={"input_price_per_million": "input USD/M", "output_price_per_million": "output USD/M"}
     )
-    caption = f"Ability: the general trait, in SDs of these LLMs, with its {100 * level:g}% interval."
+    general = "the mean of all abilities" if record["kind"] == "nirt" else "the general trait"
+    caption = f"Ability: {general}, in SDs of these LLMs, with its {100 * level:g}% interval."
     print_table("LLMs", llms, console, caption)
+    if record["kind"] == "nirt":
+        caption = (
+            f"Abilities above and below the LLM's own mean whose {100 * level:g}% interval leaves it out."
+        )
+        print_table("Abilities", profile_table(posterior, level), console, caption)
     console.print(gate_table(posterior.gate))
     for note in record["cost"]["notes"]:
         console.print(f"Cost: {note}", markup=False)
@@ -65,16 +75,38 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
         console.print(note, markup=False)
 
 
+def _prior_scales(record: Mapping[str, Any]) -> dict[str, float]:
+    model = record["model"]
+    if "priors" in model:
+        return dict(model["priors"])
+    return {name: scale for name, scale in model.items() if name.endswith("_scale")}
+
+
+def _sampler(record: Mapping[str, Any]) -> str:
+    """How the posterior was found, in words."""
+    sampler = record["sampler"]
+    if record["kind"] == "nirt":
+        return (
+            f"variational inference, {sampler['networks']} networks, at most {sampler['passes']} passes, "
+            f"seed {record['seed']}"
+        )
+    return (
+        f"NUTS ({sampler['backend']}), {sampler['chains']} chains of {sampler['draws']:,} draws after "
+        f"{sampler['tune']:,}, seed {record['seed']}"
+    )
+
+
 def _facts(posterior: Posterior) -> list[tuple[str, str]]:
     record = posterior.record
-    model, sampler, data = record["model"], record["sampler"], record["data"]
+    model, data = record["model"], record["data"]
     encoder, feature_map = record["encoder"], record["feature_map"]
     splits = f" (split {', '.join(data['splits'])})" if data["splits"] else ""
     return [
         ("kind", f"{record['kind']}, {model['traits']} traits"),
         (
             "LLM covariates",
-            ", ".join([*model["covariates"], *(["family"] if model["families"] else [])]) or "none",
+            ", ".join([*model.get("covariates", ()), *(["family"] if model.get("families") else [])])
+            or "none",
         ),
         (
             "data",
@@ -88,13 +120,13 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
         ),
         (
             "sampler",
-            f"NUTS ({sampler['backend']}), {sampler['chains']} chains of {sampler['draws']:,} draws after "
-            f"{sampler['tune']:,}, seed {record['seed']}",
+            _sampler(record),
         ),
         ("draws kept", f"{posterior.size:,}"),
         (
             "time",
-            f"{record['seconds']:,.0f} s on {record['device']}; {record['leapfrog_steps']:.0f} steps a draw",
+            f"{record['seconds']:,.0f} s on {record['device']}"
+            + (f"; {record['leapfrog_steps']:.0f} steps a draw" if "leapfrog_steps" in record else ""),
         ),
         ("fitted", f"{record['fitted']} on {record['machine']}"),
         ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),

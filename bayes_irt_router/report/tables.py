@@ -136,11 +136,11 @@ def llm_frame(posterior: Posterior, level: float = 0.89) -> pd.DataFrame:
     """The fitted LLMs by falling general ability.
 
     Columns: ``llm``; ``answers`` and ``mean_score``, what was fitted; ``ability``, ``lower`` and ``upper``,
-    posterior mean and equal-tailed interval of the general trait, in standard deviations of the fitted LLMs;
+    posterior mean and equal-tailed interval of the general ability, in standard deviations of LLMs;
     the prices per million tokens where known.
     """
     table = posterior.tree["llms"].to_dataset()
-    general = posterior.draws["ability"].isel(trait=0).transpose("chain", "draw", "llm").values
+    general = posterior.general_ability.values
     general = general.reshape(-1, general.shape[-1]).astype(np.float64)
     lower, upper = np.quantile(general, [(1 - level) / 2, (1 + level) / 2], axis=0)
     columns: dict[str, Any] = {

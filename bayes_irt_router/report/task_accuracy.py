@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.response import p_correct
 
@@ -29,6 +30,7 @@ def task_accuracy(posterior: Posterior) -> xr.DataArray:
     Returns:
         dims (chain, draw, task, llm); tasks in alphabetical order.
     """
+    posterior = linear_view(posterior)
     draws = posterior.draws
     tasks, index = np.unique(task_names(posterior), return_inverse=True)
     share = np.zeros((len(tasks), len(index)), dtype=np.float32)
@@ -64,8 +66,10 @@ def probability_best_by_task(accuracy: xr.DataArray) -> xr.DataArray:
 def trait_tasks(posterior: Posterior) -> list[list[str]]:
     """For each trait what its sign means: the tasks with the highest and the lowest mean discrimination.
 
-    Empty for the general trait, and where there is one task only.
+    Empty for the general trait, for abilities with names of their own, and where there is one task only.
     """
+    if posterior.record["kind"] == "nirt":
+        return [[] for _ in posterior.draws["trait"].values]
     tasks, index = np.unique(task_names(posterior), return_inverse=True)
     mean = posterior.draws["discrimination"].mean(("chain", "draw")).values
     found: list[list[str]] = []

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.response import item_distribution
 from bayes_irt_router.routing.decision_problem import DecisionProblem
+from bayes_irt_router.routing.item_insight import item_insight
 
 NEIGHBOURS = 5
 MEANING = "likeness to known queries"  # what all features of the kernel are called together
@@ -95,24 +95,22 @@ def explain(
         reasons: the decisions' reasons.
     """
     queries = posterior.feature_map.apply(queries)
-    features = queries["features"].values.astype(np.float64)
-    draws = posterior.draws
-    items = item_distribution(draws, features, queries["novelty"].values)
-    weight = draws["difficulty_weight"].values.reshape(-1, features.shape[1]).astype(np.float64)
+    insight = item_insight(posterior, queries)
     names = queries["feature"].values.astype(str)
     meaning = queries["feature_group"].values.astype(str) != "surface"
-    fitted = draws["difficulty"].mean(("chain", "draw")).values
     known = posterior.tree["queries"].to_dataset()
     similarity = queries["embedding"].values @ known["embedding"].values.T
 
     found = []
     for query, order in enumerate(chosen):
-        contributions = _contributions(weight, features[query], names, meaning)
-        difficulty = float(items.difficulty_mean[:, query].mean())
-        percentile = float(100 * (fitted < difficulty).mean()) if fitted.size else None
+        contributions = _contributions(insight.added(query), insight.other[:, query], names, meaning)
+        difficulty = float(insight.difficulty[:, query].mean())
+        percentile = float(100 * (insight.fitted < difficulty).mean()) if insight.fitted.size else None
         traits = tuple(
             TraitLean(str(name), float(a.mean()), float(a.std()))
-            for name, a in zip(draws["trait"].values, items.discrimination_mean[:, query].T, strict=True)
+            for name, a in zip(
+                posterior.draws["trait"].values, insight.discrimination[:, query].T, strict=True
+            )
         )
         neighbours = _neighbours(known, similarity[query])
         better = epistemic = residual = None
@@ -123,7 +121,9 @@ def explain(
             better = _p_better(problem, query, problem.llm.index(runner_up), problem.llm.index(order[0]))
         sentences = (
             _first_sentence(reasons[query], runner_up, better),
-            _second_sentence(percentile, contributions, neighbours, epistemic, residual),
+            _second_sentence(
+                percentile, contributions, neighbours, epistemic, residual, insight.words[query]
+            ),
         )
         found.append(
             Explanation(
@@ -143,12 +143,11 @@ def explain(
 
 
 def _contributions(
-    weight: np.ndarray, features: np.ndarray, names: np.ndarray, meaning: np.ndarray
+    each: np.ndarray, other: np.ndarray, names: np.ndarray, meaning: np.ndarray
 ) -> tuple[Contribution, ...]:
-    each = weight * features
     columns = [(str(names[k]), each[:, k]) for k in np.flatnonzero(~meaning)]
     if meaning.any():
-        columns.append((MEANING, each[:, meaning].sum(axis=1)))
+        columns.append((MEANING, each[:, meaning].sum(axis=1) + other))
     found = [Contribution(name, float(c.mean()), float(c.std())) for name, c in columns]
     return tuple(sorted(found, key=lambda one: -abs(one.mean)))
 
@@ -190,6 +189,7 @@ def _second_sentence(
     neighbours: Sequence[Neighbour],
     epistemic: float | None,
     residual: float | None,
+    words: str,
 ) -> str:
     parts = [f"{one.feature.replace('_', ' ')} ({one.mean:+.2f})" for one in contributions[:3]]
     sentence = (
@@ -199,6 +199,8 @@ def _second_sentence(
     )
     if parts:
         sentence += f", mostly by its {', '.join(parts)}"
+    if words:
+        sentence += f"; it asks for {words}"
     if neighbours:
         near = ", ".join(f"{one.query} ({one.task})" if one.task else one.query for one in neighbours[:2])
         sentence += f"; it is nearest to {near}"

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.response import drawn_items, expected_p_correct, item_distribution, p_correct
+from bayes_irt_router.routing.neural_prediction import predict_neural
 
 BATCH = 128  # queries predicted at once when a long file is predicted piece by piece
 DIMS = ("chain", "draw", "query", "llm")
@@ -36,12 +37,17 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
     queries = posterior.feature_map.apply(queries)
     draws = posterior.draws
     shape = (draws.sizes["chain"], draws.sizes["draw"], queries.sizes["query"], draws.sizes["llm"])
-    ability = draws["ability"].values.reshape(-1, *draws["ability"].shape[2:])
-    items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
+    if posterior.record["kind"] == "nirt":
+        marginal, conditional = predict_neural(posterior, queries, rng)
+    else:
+        ability = draws["ability"].values.reshape(-1, *draws["ability"].shape[2:])
+        items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
+        marginal = expected_p_correct(ability, items)
+        conditional = p_correct(ability, *drawn_items(items, rng))
     return xr.Dataset(
         {
-            "p_correct": (DIMS, expected_p_correct(ability, items).reshape(shape)),
-            "p_correct_conditional": (DIMS, p_correct(ability, *drawn_items(items, rng)).reshape(shape)),
+            "p_correct": (DIMS, marginal.reshape(shape)),
+            "p_correct_conditional": (DIMS, conditional.reshape(shape)),
             "familiarity": ("query", 1.0 - queries["novelty"].values),
         },
         coords={

@@ -57,9 +57,9 @@ def test_nothing_is_loaded_from_anywhere(page):
     assert all(address.startswith(("data:", "#")) for address in addresses)
 
 
-def test_every_picture_is_described_and_none_is_missing(page, unseen):
+def test_every_picture_is_described_and_none_is_missing(page, evil_fit, unseen):
     images = [attributes for tag, attributes in tags_of(page).tags if tag == "img"]
-    assert len(images) == picture_count(unseen)
+    assert len(images) == picture_count(evil_fit, unseen)
     assert all(len(attributes["alt"]) > 20 for attributes in images)
 
 

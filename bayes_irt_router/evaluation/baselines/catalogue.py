@@ -5,6 +5,7 @@ from bayes_irt_router.evaluation.baselines.inputs import Inputs
 from bayes_irt_router.evaluation.baselines.local_means import Clusters, LLMMean, NearestNeighbours
 from bayes_irt_router.evaluation.baselines.logistic import LogisticRegression
 from bayes_irt_router.evaluation.baselines.networks import MatrixFactorisation, MLPEnsemble, PointEstimateMIRT
+from bayes_irt_router.evaluation.baselines.point_nirt import PointEstimateNIRT
 
 INPUTS: tuple[Inputs, ...] = ("embedding", "features")
 
@@ -18,5 +19,6 @@ def all_baselines() -> tuple[Baseline, ...]:
         MLPEnsemble,
         MatrixFactorisation,
         PointEstimateMIRT,
+        PointEstimateNIRT,
     )
     return (LLMMean(), *(kind(inputs) for kind in kinds for inputs in INPUTS))

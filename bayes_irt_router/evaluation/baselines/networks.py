@@ -65,7 +65,7 @@ class MLPEnsemble:
 
     def fit(self, train: xr.Dataset, rng: np.random.Generator) -> "FittedNetworks":
         """Train the members."""
-        return _fit_networks(self, train, self.inputs, self.members, self.schedule, rng)
+        return fit_networks(self, train, self.inputs, self.members, self.schedule, rng)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class MatrixFactorisation:
 
     def fit(self, train: xr.Dataset, rng: np.random.Generator) -> "FittedNetworks":
         """Train the one network."""
-        return _fit_networks(self, train, self.inputs, 1, self.schedule, rng)
+        return fit_networks(self, train, self.inputs, 1, self.schedule, rng)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class PointEstimateMIRT:
 
     def fit(self, train: xr.Dataset, rng: np.random.Generator) -> "FittedNetworks":
         """Train the one network."""
-        return _fit_networks(
+        return fit_networks(
             self, train, self.inputs, 1, self.schedule, rng, self.neighbour_weight, self.neighbours
         )
 
@@ -182,11 +182,11 @@ class FittedNetworks:
     def predict(self, queries: xr.Dataset) -> Float[np.ndarray, "query llm"]:
         """The members' mean probability."""
         x = _mixed(self.input_map(queries), self.train_x, self.neighbour_weight, self.neighbours)
-        x = _network_scale(x)
+        x = network_scale(x)
         return np.mean([network_probability(self.network, weights, x) for weights in self.members], axis=0)
 
 
-def _fit_networks(
+def fit_networks(
     network: Network,
     train: xr.Dataset,
     inputs: Inputs,
@@ -196,6 +196,7 @@ def _fit_networks(
     neighbour_weight: float = 0.0,
     neighbours: int = 1,
 ) -> FittedNetworks:
+    """Train members, each with starting weights and validation queries of its own."""
     input_map = fit_inputs(train, inputs)
     x, answers = input_map.in_training(train), answers_of(train)
     held = max(1, round(schedule.validation * len(x)))
@@ -205,9 +206,9 @@ def _fit_networks(
         outside, inside = order[:held], order[held:]
         weights, stopped = train_network(
             network,
-            _network_scale(x[inside]),
+            network_scale(x[inside]),
             answers.rows(inside),
-            _network_scale(_mixed(x[outside], x[inside], neighbour_weight, neighbours)),
+            network_scale(_mixed(x[outside], x[inside], neighbour_weight, neighbours)),
             answers.rows(outside),
             schedule,
             int(rng.integers(2**31)),
@@ -232,6 +233,6 @@ def _mixed(
     return (1 - weight) * x + weight * np.stack([train[nearest].mean(axis=0) for nearest in order])
 
 
-def _network_scale(x: Float[np.ndarray, "query input"]) -> Float[np.ndarray, "query input"]:
+def network_scale(x: Float[np.ndarray, "query input"]) -> Float[np.ndarray, "query input"]:
     """Columns of mean square near 1, where layers learn best; a unit vector has 1 / its length."""
     return x * np.sqrt(x.shape[1])

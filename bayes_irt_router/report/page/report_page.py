@@ -30,6 +30,10 @@ CRITERIA = (
     f"at most {R_HAT_CELL} for every cell; bulk and tail ESS of at least {ESS:.0f}; and at most {DIVERGENT:.1%} divergent draws. Below is "
     "the worst of each sort of quantity."
 )
+TRAINING_CRITERIA = (
+    "Training has come to rest if it stopped because no network's validation log loss got better, or if that no longer fell in the last "
+    "tenth of the passes. The draws are independent, so there is no r-hat."
+)
 
 
 def report_page(
@@ -88,7 +92,7 @@ def _gate(posterior: Posterior) -> dict[str, Any]:
     return {
         "passed": gate.passed,
         "verdict": gate.verdict,
-        "criteria": CRITERIA,
+        "criteria": TRAINING_CRITERIA if gate.training else CRITERIA,
         "table": _rows(gate.summary()),
     }
 
@@ -108,7 +112,12 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
     return [
         ("Model", f"{record['kind']}, {record['model']['traits']} traits"),
         ("Data", f"{data['queries']:,} queries × {data['llms']} LLMs, {data['responses']:,} responses"),
-        ("Sampler", f"NUTS ({sampler['backend']}), {sampler['chains']} chains of {sampler['draws']:,} draws"),
+        (
+            "Sampler",
+            f"variational inference, {sampler['networks']} networks"
+            if record["kind"] == "nirt"
+            else f"NUTS ({sampler['backend']}), {sampler['chains']} chains of {sampler['draws']:,} draws",
+        ),
         ("Draws kept", f"{posterior.size:,}"),
         ("Fitted", str(record["fitted"])[:10]),
     ]

@@ -1,0 +1,316 @@
+"""Fitting a NIRT: data and a model in, an ensemble with draws out, judged by its training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from bayes_irt_router.data.cost import fit_cost
+from bayes_irt_router.data.feature_map import fit_feature_map
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.answer_length_sampling import sample_answer_lengths
+from bayes_irt_router.inference.diagnostics import ConvergenceGate
+from bayes_irt_router.inference.fitting import check_answers, fit_record, llm_table, query_table
+from bayes_irt_router.inference.last_layer import centred_draws, level_precision
+from bayes_irt_router.inference.neural_training import Trained, Training, train
+from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.irt.ability_posterior import ability_posterior
+from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVANCE, TRAINING, WEIGHT_DIMS
+from bayes_irt_router.irt.nirt import (
+    NIRT,
+    RESIDUALS,
+    ItemHeads,
+    QueryInputs,
+    abilities,
+    hidden_layer,
+    interaction,
+    item_heads,
+    network_input,
+    query_inputs,
+)
+from bayes_irt_router.irt.relevance import RelevancePrior, uninformed
+
+CHUNK = 512  # queries at once, when all of them are gone through
+FITTED_STEPS = 4  # of placing fitted LLMs, which starts where training left them
+STILL_FALLING = 0.001  # of the validation log loss, over the last tenth of the passes
+
+
+def fit_nirt(
+    model: NIRT,
+    data: xr.Dataset,
+    training: Training | None = None,
+    *,
+    relevance: RelevancePrior | None = None,
+    seed: int = 0,
+    landmarks: int = 400,
+    components: int = 200,
+    lengthscale: float = 1.2,
+    keep_draws: int = 400,
+    assume_output_tokens: int | None = None,
+    keep_texts: bool = False,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> Posterior:
+    """Train an ensemble, and draw from the approximate posterior of each of its networks.
+
+    The networks stand in the place of chains. Given a network, an LLM's abilities are normal with a full covariance
+    (:func:`ability_posterior`), the output weights as the guide has them, the last weights of the difficulty head normal
+    (:func:`level_precision`), and a fitted query's residuals normal (:func:`gaussian_posterior`).
+
+    Args:
+        model: the model and its priors.
+        data: a featurized dataset (``score``, ``trials``, ``embedding``, ``surface``); all of it is fitted, so select a split first.
+        training: settings of the training.
+        relevance: which abilities queries ask for, before any answer; every ability is as likely by default.
+        seed: of everything random here.
+        landmarks: of the feature map, see :func:`fit_feature_map`.
+        components: of the feature map.
+        lengthscale: of the feature map.
+        keep_draws: over all networks.
+        assume_output_tokens: output tokens an answer, where the data have prices but no counts; see :func:`fit_cost`.
+        keep_texts: whether the posterior keeps the queries' texts.
+        checkpoint: file that an interrupted training goes on from; see :func:`train`.
+        progress: whether to show progress bars (standard error).
+
+    Raises:
+        InputError: too few queries or LLMs, LLMs or queries without answers, a dataset that is not featurized, a relevance prior of other
+            abilities, or prices without output tokens.
+    """
+    training = training or Training()
+    check_answers(data)
+    if data.sizes["llm"] < 2:
+        raise InputError("The data have one LLM; there is nothing to choose from. Add answers of another.")
+    cost = fit_cost(data, assume_output_tokens=assume_output_tokens)
+    feature_map = fit_feature_map(
+        data, landmarks=landmarks, components=components, lengthscale=lengthscale, seed=seed
+    )
+    data = feature_map.apply_in_training(data, seed=seed)
+    relevance = relevance or uninformed(data.sizes["embedding_dim"], model.traits)
+    if relevance.assignment.shape[1] != model.traits:
+        raise InputError(
+            f"The relevance prior is of {relevance.assignment.shape[1]} abilities, the model has {model.traits}; "
+            "make both from one table."
+        )
+    inputs = query_inputs(data, relevance.log_relevance(data["embedding"].values))
+    trials = np.nan_to_num(data["trials"].transpose("query", "llm").values.astype(np.float64))
+    score = np.nan_to_num(data["score"].transpose("query", "llm").values.astype(np.float64))
+    surface = int((data["feature_group"].values == "surface").sum())
+    trained = train(
+        model,
+        inputs,
+        score,
+        trials,
+        surface,
+        training,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    rng = np.random.default_rng([seed, 4])
+    each = max(1, keep_draws // training.networks)
+    found = [
+        _network_posterior(
+            model,
+            {name: values[k] for name, values in trained.weights.items()},
+            inputs,
+            score,
+            trials,
+            surface,
+            each,
+            rng,
+        )
+        for k in range(training.networks)
+    ]
+    lengths = sample_answer_lengths(data, np.random.default_rng([seed, 1]))
+    tree = xr.DataTree.from_dict(
+        ({} if lengths is None else {ANSWER_LENGTH: lengths})
+        | _groups(model, data, trained, found)
+        | {
+            RELEVANCE: relevance.to_dataset(),
+            "queries": query_table(data),
+            "llms": llm_table(data),
+        }
+    )
+    record = {
+        "kind": model.kind,
+        "model": model.to_dict(),
+        "sampler": training.to_dict(),
+        **fit_record(data, seed, feature_map),
+        "device": trained.device,
+        "seconds": round(trained.seconds, 1),
+        "cost": cost.to_dict(),
+    }
+    texts = tuple(str(text) for text in data["text"].values) if keep_texts else None
+    return Posterior(tree, feature_map, training_gate(trained, training, data, found), record, texts)
+
+
+def training_gate(
+    trained: Trained, training: Training, data: xr.Dataset, found: list[dict[str, np.ndarray]]
+) -> ConvergenceGate:
+    """The verdict on a training: it must have come to rest. Each LLM's general ability is listed, with its spread between networks.
+
+    Of variational draws r-hat says nothing, so there is none; ``ess_bulk`` and ``ess_tail`` are the number of independent draws.
+    """
+    complaints = []
+    loss = trained.validation.mean(axis=1)
+    last = max(1, len(loss) // 10)
+    if not trained.stopped and len(loss) > last and loss[-1 - last] - loss[-1] > STILL_FALLING:
+        complaints.append(f"the validation log loss still fell after {len(loss)} passes")
+    best = np.min(np.where(np.isnan(trained.validation), np.inf, trained.validation), axis=0).mean()
+    told = f"validation log loss {best:.4f}" if np.isfinite(best) else "no validation queries"
+    table = pd.DataFrame(
+        {
+            "quantity": "general ability",
+            "name": data["llm"].values.astype(str),
+            "r_hat": np.nan,
+            "ess_bulk": float(sum(len(one["ability"]) for one in found)),
+            "ess_tail": float(sum(len(one["ability"]) for one in found)),
+        }
+    )
+    note = f"{training.networks} networks, {len(loss)} passes, {told}"
+    return ConvergenceGate(table, training.networks, 0.0, tuple(complaints), note)
+
+
+def _network_posterior(
+    model: NIRT,
+    weights: dict[str, np.ndarray],
+    inputs: QueryInputs,
+    score: Float[np.ndarray, "query llm"],
+    trials: Float[np.ndarray, "query llm"],
+    surface: int,
+    draws: int,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Everything that is drawn given one network, and the fitted queries' heads and residuals."""
+    from bayes_irt_router.inference.neural_model import prior_sds
+
+    output_mean = np.exp(weights["output_loc"])
+    ability = abilities(weights["general_loc"], weights["specific_loc"])
+    hidden = hidden_layer(weights, network_input(inputs))
+    heads = item_heads(model, weights, inputs, hidden)
+    mean, factor = _residuals(weights, output_mean, heads, ability, score, trials)
+
+    settled = interaction(weights, heads, mean)
+    placed = [
+        ability_posterior(
+            weights,
+            output_mean,
+            settled,
+            score[:, j],
+            trials[:, j],
+            FITTED_STEPS,
+            ability[j].astype(np.float64),
+        )
+        for j in range(score.shape[1])
+    ]
+    drawn = np.stack([one.draw(draws, rng) for one in placed], axis=1)
+    output = np.exp(
+        weights["output_loc"]
+        + np.exp(weights["output_log_scale"]) * rng.standard_normal((draws, model.units))
+    )
+    hidden_sd, feature_sd = prior_sds(model, inputs.features.shape[1], surface)
+    precision = level_precision(
+        np.concatenate([hidden, inputs.features], axis=1).astype(np.float64),
+        heads.difficulty_sd.astype(np.float64),
+        factor.astype(np.float64) @ np.swapaxes(factor, 1, 2),
+        np.concatenate([np.full(model.hidden, hidden_sd), feature_sd]),
+    )
+    return {
+        "ability": drawn,
+        "output": output,
+        "level_weight": centred_draws(precision, draws, rng),
+        **heads._asdict(),
+        "residual_mean": mean,
+        "residual_factor": factor,
+    }
+
+
+def _residuals(
+    weights: dict[str, np.ndarray],
+    output: np.ndarray,
+    heads: ItemHeads,
+    ability: np.ndarray,
+    score: Float[np.ndarray, "query llm"],
+    trials: Float[np.ndarray, "query llm"],
+) -> tuple[Float[np.ndarray, "query residual"], Float[np.ndarray, "query residual residual"]]:
+    """Means, and Cholesky factors of the precisions, of the fitted queries' residuals, at the mean of everything else."""
+    import jax
+    import jax.numpy as jnp
+
+    from bayes_irt_router.inference.neural_model import Batch, residual_posterior
+
+    @jax.jit
+    def some(heads: Any, score: Any, trials: Any) -> Any:
+        mean, factor = residual_posterior(known, output, heads, ability, Batch(None, score, trials))
+        zero = jnp.zeros_like(mean[:, 0])
+        rows = [
+            [factor[i][k] if k <= i else zero for k in range(len(RESIDUALS))] for i in range(len(RESIDUALS))
+        ]
+        return mean, jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+    known = {name: jnp.asarray(values) for name, values in weights.items()}
+    output, ability = jnp.asarray(output), jnp.asarray(ability)
+    count = len(score)
+    padded = min(CHUNK, count)
+    means, factors = [], []
+    with jax.enable_x64(False):
+        for start in range(0, count, padded):
+            rows = np.minimum(np.arange(start, start + padded), count - 1)  # one shape, so one compilation
+            part = [jnp.asarray(values[rows], jnp.float32) for values in (*heads, score, trials)]
+            mean, factor = some(ItemHeads(*part[:-2]), *part[-2:])
+            kept = min(padded, count - start)
+            means.append(np.asarray(mean)[:kept])
+            factors.append(np.asarray(factor)[:kept])
+    return np.concatenate(means), np.concatenate(factors)
+
+
+def _groups(
+    model: NIRT, data: xr.Dataset, trained: Trained, found: list[dict[str, np.ndarray]]
+) -> dict[str, xr.Dataset]:
+    def stacked(name: str, *dims: str) -> tuple[tuple[str, ...], np.ndarray]:
+        return ("chain", *dims), np.stack([one[name] for one in found]).astype(np.float32)
+
+    chain = {"chain": np.arange(len(found))}
+    coords: dict[str, Any] = {
+        **chain,
+        "draw": np.arange(len(found[0]["ability"])),
+        "llm": data["llm"].values.astype(str),
+        "trait": model.names,
+    }
+    query = {"query": data["query"].values.astype(str)}
+    return {
+        "posterior": xr.Dataset(
+            {
+                "ability": stacked("ability", "draw", "llm", "trait"),
+                "output": stacked("output", "draw", "unit"),
+                "level_weight": stacked("level_weight", "draw", "level_input"),
+            },
+            coords=coords,
+        ),
+        "sample_stats": xr.Dataset(coords={name: coords[name] for name in ("chain", "draw")}),
+        NETWORK: xr.Dataset(
+            {
+                name: (("chain", *dims), trained.weights[name].astype(np.float32))
+                for name, dims in WEIGHT_DIMS.items()
+            },
+            coords={**chain, "feature": data["feature"].values.astype(str)},
+        ),
+        ITEMS: xr.Dataset(
+            {name: stacked(name, *dims) for name, dims in HEAD_DIMS.items()}
+            | {
+                "residual_mean": stacked("residual_mean", "query", "item_residual"),
+                "residual_factor": stacked("residual_factor", "query", "item_residual", "earlier"),
+            },
+            coords={**chain, **query, "trait": model.names},
+        ),
+        TRAINING: xr.Dataset(
+            {
+                "loss": (("chain", "pass"), trained.loss.T.astype(np.float32)),
+                "validation": (("chain", "pass"), trained.validation.T.astype(np.float32)),
+            },
+            coords=chain,
+        ),
+    }

@@ -1,0 +1,81 @@
+"""Training stops, goes on after an interruption, and refuses nonsense."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference import neural_training
+from bayes_irt_router.inference.neural_training import Trained, Training, train
+from bayes_irt_router.irt.ability_table import ABILITIES
+from bayes_irt_router.irt.nirt import NIRT, QueryInputs
+
+SETTINGS = Training(networks=2, passes=4, steps=4, batch=16, validation=0.2)
+
+
+def run(settings: Training = SETTINGS, checkpoint: Path | None = None) -> Trained:
+    rng = np.random.default_rng(0)
+    shapes = ((40, 6), (40, 5), (40,), (40, 3))
+    inputs = QueryInputs(*(rng.standard_normal(shape).astype(np.float32) for shape in shapes))
+    inputs = inputs._replace(novelty=np.abs(inputs.novelty))
+    score = (rng.random((40, 4)) < 0.6).astype(float)
+    model = NIRT(abilities=ABILITIES[:3], units=2, hidden=4, factors=1)
+    return train(
+        model, inputs, score, np.ones_like(score), 2, settings, seed=1, checkpoint=checkpoint, progress=False
+    )
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = run()
+    monkeypatch.setattr(neural_training, "CHECKPOINT_SECONDS", 0.0)
+    path = tmp_path / "training.npz"
+    written = neural_training._Checkpoint.write
+
+    def interrupted(self: object, state: object, known: dict[str, np.ndarray]) -> None:
+        written(self, state, known)  # type: ignore[arg-type]
+        if int(known["done"]) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(neural_training._Checkpoint, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(checkpoint=path)
+    assert path.exists()
+    resumed = run(checkpoint=path)
+    assert not path.exists()
+    np.testing.assert_array_equal(whole.loss, resumed.loss)
+    for name, values in whole.weights.items():
+        np.testing.assert_array_equal(values, resumed.weights[name])
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path: Path):
+    path = tmp_path / "training.npz"
+    np.savez(path, fingerprint=np.array("of another"), state_0=np.zeros(3))
+    np.testing.assert_array_equal(run(checkpoint=path).loss, run().loss)
+
+
+def test_training_stops_early_when_nothing_gets_better():
+    # A step so small that the validation log loss of the average does not improve in 3 passes would be chance; so nothing is learned here
+    # but noise, and after the first passes it gets worse.
+    found = run(
+        Training(networks=1, passes=400, steps=1, batch=16, validation=0.4, patience=3, step_size=0.1)
+    )
+    assert found.stopped
+    assert len(found.loss) < 400
+
+
+def test_every_query_is_learned_from_by_a_network():
+    inside, outside = neural_training._parts(
+        30, Training(networks=3, validation=0.2), np.random.default_rng(0)
+    )
+    assert inside.shape == (3, 24)
+    assert outside.shape == (3, 6)
+    assert set(inside.ravel()) == set(range(30))
+    assert all(not set(i) & set(o) for i, o in zip(inside, outside, strict=True))
+
+
+def test_all_wrong_settings_are_told_at_once():
+    with pytest.raises(InputError) as error:
+        Training(networks=0, step_size=-1.0, dropout=1.5)
+    assert len(error.value.problems) == 3

@@ -1,0 +1,103 @@
+"""What works on a MIRT works on a NIRT: routing with reasons, evaluation, placing, telling, the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+from bayes_irt_router.calibration.ability_prior import new_llm_prior
+from bayes_irt_router.calibration.answers import Answer
+from bayes_irt_router.calibration.items import ItemBank
+from bayes_irt_router.calibration.membership import with_llm
+from bayes_irt_router.calibration.placing import place
+from bayes_irt_router.evaluation.evaluate import evaluate
+from bayes_irt_router.inference.linear_view import linear_view
+from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.storage import load, save
+from bayes_irt_router.report.ability_profile import profile_frame
+from bayes_irt_router.report.model_summary import model_json, print_model
+from bayes_irt_router.report.page.pictures import picture_count, pictures
+from bayes_irt_router.report.page.report_page import report_page
+from bayes_irt_router.report.page.routed_queries import fitted_queries
+from bayes_irt_router.report.task_accuracy import task_accuracy
+from bayes_irt_router.routing.prediction import predict
+from bayes_irt_router.routing.router import Router
+
+
+class FixedVectors:
+    """An encoder without weights: a vector that depends on the text's length, of unit norm."""
+
+    name, fingerprint, revision = "clustered vectors", "1", "1"
+
+    def embed(self, texts: list[str], *, progress: bool = False) -> np.ndarray:
+        vectors = np.array([np.cos(np.arange(16) * len(text)) + 0.01 for text in texts])
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def router(small_nirt: Posterior, tmp_path_factory: pytest.TempPathFactory) -> Router:
+    return Router(small_nirt, FixedVectors(), tmp_path_factory.mktemp("cache"))
+
+
+def test_a_decision_comes_with_reasons_that_add_up(router: Router):
+    (decision,) = router.route(["Why is the sky blue?"], explain=True)
+    told = decision.explanation
+    assert told is not None
+    assert [one.trait for one in told.traits] == [
+        one["name"] for one in router.posterior.record["model"]["abilities"]
+    ]
+    assert all(one.mean >= 0 for one in told.traits)
+    assert "it asks for" in told.sentences[1]
+
+
+def test_it_is_evaluated(router: Router, bank: Callable[..., xr.Dataset]):
+    result = evaluate(router, bank(seed=5), allow_seen=True, progress=False)
+    assert 0 < result.prediction["model"]["log_loss"] < 3
+
+
+def test_a_new_llm_is_placed_and_kept(small_nirt: Posterior, tmp_path: Path, bank: Callable[..., xr.Dataset]):
+    items = ItemBank.of(small_nirt)
+    prior = new_llm_prior(small_nirt)
+    rng = np.random.default_rng(0)
+    good, bad = (
+        place(items, prior, [Answer(query, score) for query in items.query[:20]], rng) for score in (1.0, 0.0)
+    )
+    assert good.mode == "cut"
+    assert good.ability.mean() > bad.ability.mean()
+    save(with_llm(small_nirt, "newcomer", good), tmp_path / "model")
+    back = load(tmp_path / "model")
+    assert back.llm[-1] == "newcomer"
+    queries = bank(seed=5)
+    before, after = (predict(one, queries, np.random.default_rng(0)) for one in (small_nirt, back))
+    np.testing.assert_allclose(after["p_correct"][..., :-1], before["p_correct"], atol=1e-6)
+
+
+def test_the_linear_view_comes_close_to_the_network(small_nirt: Posterior):
+    view = linear_view(small_nirt)
+    assert (view.draws["discrimination"] >= 0).all()
+    assert linear_view(view) is view
+    accuracy = task_accuracy(small_nirt).mean(("chain", "draw", "task"))
+    observed = small_nirt.tree["llms"].to_dataset()["mean_score"]
+    assert float(np.corrcoef(accuracy, observed)[0, 1]) > 0.5
+
+
+def test_it_tells_its_abilities(small_nirt: Posterior):
+    frame = profile_frame(small_nirt)
+    assert len(frame) == len(small_nirt.llm) * 4
+    np.testing.assert_allclose(frame.groupby("llm")["lead"].sum(), 0.0, atol=1e-9)
+    assert (frame["lower"] <= frame["mean"]).all()
+    assert len(model_json(small_nirt)["abilities"]) == len(frame)
+    console = Console(record=True, width=200)
+    print_model(small_nirt, console)
+    assert "variational inference" in console.export_text()
+
+
+def test_its_report_has_every_picture(small_nirt: Posterior):
+    view = linear_view(small_nirt)
+    drawn = list(pictures(view, None, level=0.89, seed=0))
+    assert len(drawn) == picture_count(view, None)
+    page = report_page(view, "model", fitted_queries(view, level=0.89, seed=0), drawn)
+    assert "Did the training come to rest?" in page
