@@ -151,7 +151,7 @@ def run(fold: Fold, name: str, arguments: argparse.Namespace) -> tuple[xr.Datase
     published = predict_baselines(PUBLISHED, router.featurize(fold.train), test, seed=arguments.seed)
     judged, notes = judge(
         test,
-        training_facts(router),
+        training_facts(posterior, test),
         {MODEL: predicted, **{one: point_estimate(p) for one, p in published.means.items()}},
         ALPHAS,
         arguments.seed,
