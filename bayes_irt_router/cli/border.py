@@ -15,6 +15,11 @@ from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from typer import Context
+else:
+    Context = (
+        typer.Context.__base__
+    )  # what Typer hands over, and checks of types see, is the base of the class that it documents
 
 
 class Border(TyperGroup):

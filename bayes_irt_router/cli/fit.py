@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bayes_irt_router.cli.border import print_json, tell, terminal
+from bayes_irt_router.cli.border import Context, print_json, tell, terminal
 from bayes_irt_router.cli.kinds import check_options, nirt_settings, train_nirt
 from bayes_irt_router.cli.options import (
     DATA,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def fit(
-    context: typer.Context,
+    context: Context,
     output: Annotated[
         Path,
         typer.Option("--output", metavar="DIR", help="Folder of the model to write.", rich_help_panel=OUTPUT),

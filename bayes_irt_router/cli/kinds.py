@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from bayes_irt_router.cli.border import Context
 from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ OWN_OPTIONS = {
 }
 
 
-def check_options(context: typer.Context, kind: str) -> None:
+def check_options(context: Context, kind: str) -> None:
     """Options of the other sort of model are refused, not passed over."""
     given = [
         parameter.opts[0]

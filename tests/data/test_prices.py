@@ -58,7 +58,7 @@ def test_litellm_names_count_without_the_provider_where_all_agree():
 
 def test_without_litellm_the_way_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "litellm", None)
-    with pytest.raises(InputError, match=r"bayes_irt_router\[litellm\]"):
+    with pytest.raises(InputError, match=r"bayes_irt_router\[collect\]"):
         installed_litellm_prices()
 
 
