@@ -155,10 +155,12 @@ def test_a_fit_is_not_made_twice(
         return posterior
 
     for _ in range(2):
-        fitted_once(tmp_path / "m", bank(), fit)
+        fitted_once(tmp_path / "m", bank(), fit, {"seed": 1})
     assert len(calls) == 1
-    fitted_once(tmp_path / "m", bank(seed=3), fit)
+    fitted_once(tmp_path / "m", bank(seed=3), fit, {"seed": 1})
     assert len(calls) == 2
+    fitted_once(tmp_path / "m", bank(), fit, {"seed": 2})
+    assert len(calls) == 3
 
 
 @pytest.mark.slow
