@@ -8,8 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from bayes_irt_router.data.linking import of_source, source_names, unlinked
+from bayes_irt_router.evaluation import metrics
 from bayes_irt_router.evaluation.judged import judge, training_facts
-from bayes_irt_router.evaluation.prediction_scores import prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL, predict_model
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.routing.prediction import predict_in_batches
@@ -74,8 +74,8 @@ def link_checks(
                     float(replicated.mean()),
                     float(lower),
                     float(upper),
-                    prediction_scores([judged])[MODEL]["log_loss"],
-                    prediction_scores([linked])[MODEL]["log_loss"],
+                    _log_loss(judged),
+                    _log_loss(linked),
                 )
             )
     return found
@@ -84,6 +84,11 @@ def link_checks(
 def _judged(test: xr.Dataset, posterior: Posterior, seed: int) -> xr.Dataset:
     predicted = predict_model(posterior, test, np.random.default_rng(seed))
     return judge(test, training_facts(posterior, test), {MODEL: predicted}, (), seed)[0]
+
+
+def _log_loss(judged: xr.Dataset) -> float:
+    p = judged["p"].values[0].astype(np.float64)
+    return metrics.log_loss(p, judged["score"].values, judged["trials"].values)
 
 
 def expected_accuracies(

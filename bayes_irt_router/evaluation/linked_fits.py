@@ -1,5 +1,6 @@
 """A fit of several linked sources beside a fit of each: which of them ships."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,12 +45,20 @@ class SourceScores:
         return self.separate_minus_joint.difference >= -TOLERANCE
 
 
-def fitted_once(folder: Path, data: xr.Dataset, fit: Fit) -> Posterior:
-    """The model in a folder if it was fitted to these data; else a new fit, saved there: what was interrupted goes on."""
+def fitted_once(folder: Path, data: xr.Dataset, fit: Fit, expected: Mapping[str, Any]) -> Posterior:
+    """The model in a folder if it was fitted to these data as expected; else a new fit, saved there: what was interrupted goes on.
+
+    Args:
+        folder: of the model.
+        data: to fit.
+        fit: how.
+        expected: entries of the record, such as model, sampler and seed, that a stored model must have.
+    """
     if folder.is_dir():
-        stored = load(folder)
-        if stored.record["data"]["fingerprint"] == data_fingerprint(data):
-            return stored
+        record = load(folder).record
+        alike = all(record.get(name) == json.loads(json.dumps(value)) for name, value in expected.items())
+        if alike and record["data"]["fingerprint"] == data_fingerprint(data):
+            return load(folder)
     posterior = fit(data)
     save(posterior, folder)
     return posterior

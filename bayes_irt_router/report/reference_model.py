@@ -122,9 +122,17 @@ def build_reference(
             progress=progress,
         )
 
+    def once(name: str, part: xr.Dataset, sampler: NUTS) -> Posterior:
+        expected = {
+            "model": settings.model.to_dict(),
+            "sampler": sampler.for_answers(int(part["trials"].sum())).to_dict(),
+            "seed": settings.seed,
+        }
+        return fitted_once(runs / name, part, lambda own: sampled(own, sampler), expected)
+
     def ready(name: str, part: xr.Dataset) -> Posterior:
         """What ships is what is judged: thinned, written and read again."""
-        full = fitted_once(runs / name, part, lambda own: sampled(own, settings.sampler))
+        full = once(name, part, settings.sampler)
         told = {"commit": commit, "sources": source_names(part)}
         full = replace(full, record=full.record | told | {"notes": _notes(source_names(part), linked)})
         save(without_queries(full, settings.kept_draws), runs / f"{name}-thinned")
@@ -158,8 +166,7 @@ def build_reference(
     checks: list[LinkCheck] = []
     for one in linked if settings.check_queries else ():
         part = taken_apart(train, one.name, settings.check_queries, settings.seed)
-        folder = runs / f"without-{one.name}"
-        apart = fitted_once(folder, part, lambda own: sampled(own, settings.check_sampler))
+        apart = once(f"without-{one.name}", part, settings.check_sampler)
         checks += link_checks(test, joint, one.name, apart, settings.seed)
     accuracies = expected_accuracies(joint, test, train)
     return [_write(output, joint, replace(facts, accuracies=accuracies, checks=checks))]
