@@ -275,7 +275,7 @@ class _Run:
         return state, average, losses.mean()
 
     def _judge(self, weights: Arrays, index: Any, data: Any) -> Any:
-        """Log loss of unseen queries at the mean abilities, residuals integrated out."""
+        """Log loss of unseen queries at the mean abilities, residuals integrated out coarsely."""
         import jax.numpy as jnp
 
         from bayes_irt_router.inference.neural_model import dropped_heads
@@ -286,7 +286,7 @@ class _Run:
         heads = dropped_heads(self.model, weights, inputs, 0.0, None)
         ability = abilities(weights["general_loc"], weights["specific_loc"])[None]
         level = jnp.zeros((1, len(score)))
-        p = expected_p_correct(weights, jnp.exp(weights["output_loc"])[None], heads, ability, level)[0]
+        p = expected_p_correct(weights, jnp.exp(weights["output_loc"])[None], heads, ability, level, 3)[0]
         p = jnp.clip(p, SMALLEST_P, 1.0 - SMALLEST_P)
         found = trials * (score * jnp.log(p) + (1.0 - score) * jnp.log1p(-p))
         return -found.sum() / jnp.maximum(trials.sum(), 1.0)
