@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -15,7 +16,7 @@ SECONDS = 20.0  # between two writes
 
 
 class Checkpoint:
-    """The state of a training in one file of arrays, written now and then."""
+    """One file of arrays, written now and then and removed at the end; without a path nothing happens."""
 
     def __init__(self, path: Path | None, fingerprint: str) -> None:
         self.path, self.fingerprint, self.last = path, fingerprint, time.perf_counter()
@@ -30,7 +31,7 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, BadZipFile):
             return None  # cut off while it was written by something else; nothing is lost but time
         if str(arrays.pop("fingerprint", "")) != self.fingerprint:
             return None
