@@ -114,7 +114,7 @@ def fit_nirt(
     found = [
         _network_posterior(
             model,
-            {name: values[k] for name, values in trained.weights.items()},
+            {name: np.asarray(values[k]) for name, values in trained.weights.items()},
             inputs,
             score,
             trials,

@@ -1,6 +1,5 @@
 """Training a NIRT: stochastic variational inference over minibatches of queries, several networks side by side (JAX, NumPyro)."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,15 +13,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.checkpoint import Checkpoint, fingerprint
 from bayes_irt_router.irt.nirt import NIRT, QueryInputs
 
 Arrays = dict[str, Any]
 
 AVERAGE = 0.98  # of the weights' moving average, which is what is kept
 MOST_VALIDATION = 1000  # queries a network is judged on
-CHECKPOINT_SECONDS = 20.0
 SMALLEST_P = 1e-6
 
 
@@ -144,7 +142,14 @@ def train(
         history: list[np.ndarray] = []
         done, waited, earlier = 0, 0, 0.0
 
-        saved = _Checkpoint(checkpoint, _fingerprint(model, settings, seed, score, trials, inputs))
+        saved = Checkpoint(
+            checkpoint,
+            fingerprint(
+                {"model": model.to_dict(), **settings.to_dict()},
+                seed,
+                [np.where(trials > 0, score, 0.0), trials, *inputs],
+            ),
+        )
         if (found := saved.read(states)) is not None:
             states, known = found
             best_loss, history = known["best_loss"], list(known["history"])
@@ -275,7 +280,7 @@ class _Run:
         return state, average, losses.mean()
 
     def _judge(self, weights: Arrays, index: Any, data: Any) -> Any:
-        """Log loss of unseen queries at the mean abilities, residuals integrated out."""
+        """Log loss of unseen queries at the mean abilities, residuals integrated out coarsely."""
         import jax.numpy as jnp
 
         from bayes_irt_router.inference.neural_model import dropped_heads
@@ -286,7 +291,7 @@ class _Run:
         heads = dropped_heads(self.model, weights, inputs, 0.0, None)
         ability = abilities(weights["general_loc"], weights["specific_loc"])[None]
         level = jnp.zeros((1, len(score)))
-        p = expected_p_correct(weights, jnp.exp(weights["output_loc"])[None], heads, ability, level)[0]
+        p = expected_p_correct(weights, jnp.exp(weights["output_loc"])[None], heads, ability, level, 3)[0]
         p = jnp.clip(p, SMALLEST_P, 1.0 - SMALLEST_P)
         found = trials * (score * jnp.log(p) + (1.0 - score) * jnp.log1p(-p))
         return -found.sum() / jnp.maximum(trials.sum(), 1.0)
@@ -339,56 +344,3 @@ def _bar(progress: bool, passes: int, done: int) -> Iterator[Callable[[float, fl
             bar.update(task, advance=1, description=told)
 
         yield show
-
-
-class _Checkpoint:
-    """The state of a training in one file of arrays, written now and then."""
-
-    def __init__(self, path: Path | None, fingerprint: str) -> None:
-        self.path, self.fingerprint, self.last = path, fingerprint, time.perf_counter()
-
-    def read(self, like: Any) -> tuple[Any, dict[str, np.ndarray]] | None:
-        """What an interrupted run left, in the form of ``like``; None if there is nothing of these data and settings."""
-        import jax
-        import jax.numpy as jnp
-
-        if self.path is None or not self.path.exists():
-            return None
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError):
-            return None  # cut off while it was written by something else; nothing is lost but time
-        if str(arrays.pop("fingerprint", "")) != self.fingerprint:
-            return None
-        leaves, form = jax.tree.flatten(like)
-        state = [jnp.asarray(arrays.pop(f"state_{k}")) for k in range(len(leaves))]
-        return jax.tree.unflatten(form, state), arrays
-
-    def write(self, state: Any, known: dict[str, np.ndarray]) -> None:
-        """Write, if the last time is long enough ago."""
-        import jax
-
-        if self.path is None or time.perf_counter() - self.last < CHECKPOINT_SECONDS:
-            return
-        leaves = {f"state_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-        with atomic_path(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, fingerprint=np.array(self.fingerprint), **known, **leaves)
-        self.last = time.perf_counter()
-
-    def remove(self) -> None:
-        """The training came to its end."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
-
-def _fingerprint(
-    model: NIRT, settings: Training, seed: int, score: np.ndarray, trials: np.ndarray, inputs: QueryInputs
-) -> str:
-    """Tells whether a checkpoint is of the same data, model and settings."""
-    import hashlib
-
-    digest = hashlib.sha256(json.dumps([model.to_dict(), settings.to_dict(), seed]).encode())
-    for values in (np.where(trials > 0, score, 0.0), trials, *inputs):
-        digest.update(np.ascontiguousarray(values, dtype=np.float32).tobytes())
-    return digest.hexdigest()

@@ -77,7 +77,7 @@ def networks(draws: xr.Dataset, weights: xr.Dataset) -> list[Network]:
     ability = draws["ability"].transpose("chain", "draw", "llm", "trait").values
     return [
         Network(
-            {name: weights[name].values[k] for name in WEIGHT_DIMS},
+            {name: np.asarray(weights[name].values[k]) for name in WEIGHT_DIMS},
             ability[k],
             draws["output"].values[k],
             draws["level_weight"].values[k],

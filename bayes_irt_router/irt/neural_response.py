@@ -23,7 +23,12 @@ CUBATURE = np.array([[0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=np.flo
 
 
 def expected_p_correct(
-    weights: Weights, output: Array, heads: ItemHeads, ability: Array, level: Array
+    weights: Weights,
+    output: Array,
+    heads: ItemHeads,
+    ability: Array,
+    level: Array,
+    count: int = NODES,
 ) -> Array:
     """E[sigmoid(logit)] over the query's residuals, for each draw of output weights and abilities; never falling in any ability.
 
@@ -36,12 +41,13 @@ def expected_p_correct(
         heads: of the queries.
         ability: shape (draw, llm, trait).
         level: what each draw adds to the difficulties, shape (draw, query).
+        count: of Gauss-Hermite nodes.
 
     Returns:
         Shape (draw, query, llm).
     """
     xp = ability.__array_namespace__()
-    nodes, shares = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, shares = np.polynomial.hermite_e.hermegauss(count)
     total = None
     for point in CUBATURE:
         residual = xp.broadcast_to(xp.asarray(point), (len(heads.difficulty), len(RESIDUALS)))

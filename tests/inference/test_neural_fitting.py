@@ -56,7 +56,7 @@ def test_a_missing_answer_counts_nowhere(bank: Callable[..., xr.Dataset]):
     hidden[::7, 1] = True
     masked = data.assign(score=data["score"].where(~hidden), trials=data["trials"].where(~hidden, 0))
     first = fit_nirt(SMALL, masked, SHORT, seed=3, keep_draws=4, progress=False)
-    changed = masked.assign(score=masked["score"].where(~hidden, np.nan))
+    changed = masked.assign(score=masked["score"].where(~hidden, 1.0))
     second = fit_nirt(SMALL, changed, SHORT, seed=3, keep_draws=4, progress=False)
     other = fit_nirt(SMALL, data, SHORT, seed=3, keep_draws=4, progress=False)
     xr.testing.assert_identical(first.draws, second.draws)

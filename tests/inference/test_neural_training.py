@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.inference import neural_training
+from bayes_irt_router.inference import checkpoint, neural_training
 from bayes_irt_router.inference.neural_training import Trained, Training, train
 from bayes_irt_router.irt.ability_table import ABILITIES
 from bayes_irt_router.irt.nirt import NIRT, QueryInputs
@@ -14,7 +14,7 @@ from bayes_irt_router.irt.nirt import NIRT, QueryInputs
 SETTINGS = Training(networks=2, passes=4, steps=4, batch=16, validation=0.2)
 
 
-def run(settings: Training = SETTINGS, checkpoint: Path | None = None) -> Trained:
+def run(settings: Training = SETTINGS, file: Path | None = None) -> Trained:
     rng = np.random.default_rng(0)
     shapes = ((40, 6), (40, 5), (40,), (40, 3))
     inputs = QueryInputs(*(rng.standard_normal(shape).astype(np.float32) for shape in shapes))
@@ -22,15 +22,15 @@ def run(settings: Training = SETTINGS, checkpoint: Path | None = None) -> Traine
     score = (rng.random((40, 4)) < 0.6).astype(float)
     model = NIRT(abilities=ABILITIES[:3], units=2, hidden=4, factors=1)
     return train(
-        model, inputs, score, np.ones_like(score), 2, settings, seed=1, checkpoint=checkpoint, progress=False
+        model, inputs, score, np.ones_like(score), 2, settings, seed=1, checkpoint=file, progress=False
     )
 
 
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = run()
-    monkeypatch.setattr(neural_training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     path = tmp_path / "training.npz"
-    written = neural_training._Checkpoint.write
+    written = checkpoint.Checkpoint.write
 
     def interrupted(self: object, state: object, known: dict[str, np.ndarray]) -> None:
         written(self, state, known)  # type: ignore[arg-type]
@@ -38,11 +38,11 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, monkey
             raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(neural_training._Checkpoint, "write", interrupted)
+        broken.setattr(checkpoint.Checkpoint, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(checkpoint=path)
+            run(file=path)
     assert path.exists()
-    resumed = run(checkpoint=path)
+    resumed = run(file=path)
     assert not path.exists()
     np.testing.assert_array_equal(whole.loss, resumed.loss)
     for name, values in whole.weights.items():
@@ -52,7 +52,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, monkey
 def test_a_checkpoint_of_other_settings_is_not_used(tmp_path: Path):
     path = tmp_path / "training.npz"
     np.savez(path, fingerprint=np.array("of another"), state_0=np.zeros(3))
-    np.testing.assert_array_equal(run(checkpoint=path).loss, run().loss)
+    np.testing.assert_array_equal(run(file=path).loss, run().loss)
 
 
 def test_training_stops_early_when_nothing_gets_better():
