@@ -22,6 +22,7 @@ extensions = [
     "myst_nb",  # pages in Markdown, and the notebooks with their outputs
     "mathml",
     "notebook_copies",
+    "whole_reference",
 ]
 exclude_patterns = ["_build", "images"]
 default_role = "py:obj"  # `name` links where the name is known, and is set as code where not

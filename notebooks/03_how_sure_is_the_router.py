@@ -88,13 +88,14 @@ figure
 #
 # ## Unfamiliar prompts
 #
-# The model was fitted to short exam questions. On something else it should be less sure. *Familiarity* says how much the fitted questions can tell
-# about a prompt, from 0 to 1; a limit on it sends the rest to a fallback.
+# The model was fitted to short exam questions. *Familiarity* says how much these can tell about a prompt, from 0 to 1. On an unfamiliar one more is
+# unknown about the question, so that `p_correct_conditional` spreads out. The interval of `p_correct` need not widen: what is unknown about the
+# question is averaged out of it. So look at the familiarity; a limit on it sends the rest to a fallback.
 
 # %%
 others = [
     "What is 48 * 17 - 205?",
-    prompt,
+    "A shop sells 17 boxes of 24 pencils. 38 pencils are broken. How many can be used?",
     "Write a sonnet about a lighthouse in which every line ends in the name of a metal.",
     "Kun je me uitleggen hoe een hefboom werkt?",
 ]
