@@ -155,12 +155,12 @@ def main() -> None:
         "facts": facts,
         **{title: table.to_dict(orient="records") for title, table in found},
     }
-    text = [
+    written = [
         f"# calibrate-{name}",
         *(f"## {title}\n\n{markdown_table(table.set_index(table.columns[0]))}" for title, table in found),
         facts,
     ]
-    for suffix, content in ((".json", json_text(plain(told))), (".md", "\n\n".join(text))):
+    for suffix, content in ((".json", json_text(plain(told))), (".md", "\n\n".join(written))):
         with atomic_path(base.with_suffix(suffix)) as temporary:
             temporary.write_text(content + "\n", encoding="utf-8")
     print(f"Written to {base}.json, .md and .jsonl.")
@@ -188,7 +188,9 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
     }
 
     def answer(i: int) -> Answer:
-        told = {name: float(values[i]) for name, values in counted.items() if values[i] == values[i]}
+        told: dict[str, Any] = {
+            name: float(values[i]) for name, values in counted.items() if values[i] == values[i]
+        }
         return Answer(bank.query[i], float(scores[i]), **told)
 
     def setup(selector: str, seed: int) -> Setup:
@@ -424,7 +426,7 @@ def routing_table(routed: Sequence[dict[str, float]], rng: np.random.Generator) 
     gain = np.array([r["all"] - r["without"] for r in routed])
     regret = np.array([r["all"] - r["few"] for r in routed])
     useful = gain > 0
-    picks = rng.integers(max(1, useful.sum()), size=(BOOTSTRAPS, int(useful.sum())))
+    picks = rng.integers(max(1, int(useful.sum())), size=(BOOTSTRAPS, int(useful.sum())))
     row: dict[str, Any] = {
         "llms": len(routed),
         "llms that help": int(useful.sum()),
@@ -454,7 +456,8 @@ def checks(
     own = errors[errors["method"] == "adaptive"].set_index("n")
     for n, largest in LARGEST_ERROR.items():
         check(f"error at {n} answers <= {largest}", own["error"][n], own["error"][n] <= largest)
-    for n, row in own.iterrows():
+    for n in own.index:
+        row = own.loc[n]
         inside = row["coverage 90% low"] <= LEVEL <= row["coverage 90% high"]
         check(f"coverage at {n} answers: the interval holds {LEVEL}", row["coverage 90%"], inside)
     if routed is not None and "regret / gain" in routed:

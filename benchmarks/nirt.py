@@ -292,7 +292,9 @@ def place(arguments: argparse.Namespace) -> None:
     traits = at.slope.shape[-1]
     factor = np.linalg.cholesky(prior_covariance(traits))
     for answers in (int(one) for one in arguments.answers.split(",")):
-        seconds, k_hats, z = [], [], []
+        seconds: list[float] = []
+        k_hats: list[float] = []
+        z: list[Any] = []
         for _ in range(200):
             theta = factor @ rng.standard_normal(traits)
             some, score = answered(network, at, output, theta, answers, rng)

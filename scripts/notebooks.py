@@ -93,10 +93,10 @@ def main() -> None:
         target = script.with_suffix(".ipynb")
         notebook, start = read_percent(script), time.perf_counter()
         if arguments.sync:
-            with_kept_outputs(notebook, nbformat.read(target, as_version=4))
+            with_kept_outputs(notebook, nbformat.read(target, as_version=4))  # type: ignore[no-untyped-call]  # the library has no types
         else:
             run(notebook)
-        nbformat.write(notebook, target)
+        nbformat.write(notebook, target)  # type: ignore[no-untyped-call]
         seconds = time.perf_counter() - start
         print(
             f"{target.relative_to(ROOT)}: {seconds:.0f} s, {target.stat().st_size / 1e3:.0f} kB", flush=True

@@ -15,7 +15,7 @@ from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from typer import Context
+    from typer import Context as Context
 else:
     Context = (
         typer.Context.__base__

@@ -48,11 +48,12 @@ def check_options(context: Context, kind: str) -> None:
 def nirt_settings(abilities: Path | None, networks: int, passes: int) -> "tuple[NIRT, Training]":
     """The model and the settings of its training; what is wrong with either is told together."""
     from bayes_irt_router.inference.neural_training import Training
-    from bayes_irt_router.irt.ability_table import ABILITIES, read_abilities
+    from bayes_irt_router.irt.ability_table import ABILITIES, NamedAbility, read_abilities
     from bayes_irt_router.irt.nirt import NIRT
 
     problems: list[str] = []
-    table, training = ABILITIES, None
+    table: tuple[NamedAbility, ...] = ABILITIES
+    training = None
     try:
         table = ABILITIES if abilities is None else read_abilities(abilities)
     except InputError as error:

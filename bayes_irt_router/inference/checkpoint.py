@@ -47,7 +47,8 @@ class Checkpoint:
             return
         leaves = {f"state_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
         with atomic_path(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, fingerprint=np.array(self.fingerprint), **known, **leaves)
+            arrays: dict[str, Any] = {"fingerprint": np.array(self.fingerprint), **known, **leaves}
+            np.savez(file, **arrays)
         self.last = time.perf_counter()
 
     def remove(self) -> None:

@@ -1,7 +1,7 @@
 """Fitting a NIRT: data and a model in, an ensemble with draws out, judged by its training."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -242,9 +242,14 @@ def _residuals(
 
     from bayes_irt_router.inference.neural_model import Batch, residual_posterior
 
+    def unread(score: Any, trials: Any) -> Batch:
+        return Batch(
+            cast(QueryInputs, None), score, trials
+        )  # heads are given, so nobody looks at what they come from
+
     @jax.jit
     def some(heads: Any, score: Any, trials: Any) -> Any:
-        mean, factor = residual_posterior(known, output, heads, ability, Batch(None, score, trials))
+        mean, factor = residual_posterior(known, output_means, heads, ability_means, unread(score, trials))
         zero = jnp.zeros_like(mean[:, 0])
         rows = [
             [factor[i][k] if k <= i else zero for k in range(len(RESIDUALS))] for i in range(len(RESIDUALS))
@@ -252,7 +257,7 @@ def _residuals(
         return mean, jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
     known = {name: jnp.asarray(values) for name, values in weights.items()}
-    output, ability = jnp.asarray(output), jnp.asarray(ability)
+    output_means, ability_means = jnp.asarray(output), jnp.asarray(ability)
     count = len(score)
     padded = min(CHUNK, count)
     means, factors = [], []

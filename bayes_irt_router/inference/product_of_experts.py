@@ -44,7 +44,7 @@ def gaussian_posterior(
     unit = jnp.eye(size)
 
     def step(carry: tuple[Array, Factor], _: None) -> tuple[tuple[Array, Factor], None]:
-        z, _ = carry
+        z = carry[0]
         found, slope = linearised(z)
         length = jnp.abs(found) + 1e-3
         weight = trials * jnp.tanh(length / 2) / (2 * length)

@@ -70,7 +70,7 @@ class NIRT:
     kind = "nirt"
 
     def __post_init__(self) -> None:
-        problems = []
+        problems: list[str] = []
         try:
             check_abilities(self.abilities)
         except InputError as error:
