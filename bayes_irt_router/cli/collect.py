@@ -246,12 +246,10 @@ def _with_prices(table: "pd.DataFrame", prices: "dict[str, Price]") -> "pd.DataF
     from bayes_irt_router.data.schema import PRICES
 
     pairs = [prices.get(str(name)) for name in table["llm"]]
-    return table.assign(
-        **{
-            PRICES[0]: [None if one is None else one.input_per_million for one in pairs],
-            PRICES[1]: [None if one is None else one.output_per_million for one in pairs],
-        }
-    )
+    priced = table.copy()
+    priced[PRICES[0]] = [None if one is None else one.input_per_million for one in pairs]
+    priced[PRICES[1]] = [None if one is None else one.output_per_million for one in pairs]
+    return priced
 
 
 def _warn(outcome: "Outcome", path: Path, cut: int, max_tokens: int) -> None:
