@@ -49,11 +49,19 @@ def run(notebook: Any) -> None:
     ).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell["outputs"] = [one for one in cell["outputs"] if one.get("name") != "stderr"]
+            cell["outputs"] = [one for one in cell["outputs"] if not passing(one)]
             for output in cell["outputs"]:
                 if "image/png" in output.get("data", {}):
                     output["data"]["image/png"] = smaller(output["data"]["image/png"])
     notebook["metadata"].pop("language_info", None)
+
+
+def passing(output: Any) -> bool:
+    """Whether an output is about the run and not about its result: standard error, and Rich's bars, which draw themselves in a notebook."""
+    shown = str(output.get("data", {}).get("text/plain", ""))
+    return (
+        output.get("name") == "stderr" or "ipywidgets" in shown or not (shown.strip() or output.get("text"))
+    )
 
 
 def smaller(picture: str) -> str:

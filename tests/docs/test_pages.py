@@ -71,7 +71,11 @@ def test_every_page_with_a_program_is_worked_here():
     assert programs == set(WORKED)
 
 
-@pytest.mark.parametrize("page", WORKED[1:])
+@pytest.mark.parametrize(
+    "page",
+    # It fits a model of its own, which takes most of its time to compile.
+    [pytest.param(page, marks=pytest.mark.slow) if page == "add-a-prior" else page for page in WORKED[1:]],
+)
 def test_a_page_does_what_it_says(page, folder):
     assert (folder / "my-model" / "model.json").is_file()
     follow(DOCS / "how-to" / f"{page}.md", folder)
