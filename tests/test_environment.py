@@ -21,7 +21,7 @@ DIRECT = [
         *PROJECT["dependencies"],
         *(
             line
-            for name in ("test", "lint", "offline", "nutpie", "collect")
+            for name in ("test", "lint", "docs", "offline", "nutpie", "collect")
             for line in PROJECT["optional-dependencies"][name]
         ),
     )

@@ -25,7 +25,7 @@ class FeatureMap:
 
     A query's *position* is ``x = [embedding, surface * sqrt(2 / number of surface features)]``, the surface features standardised and
     clipped: over the training queries the embedding has mean squared length 1 and the surface 2, so two queries are close if they mean
-    alike *and* look alike. The Gaussian process has a kernel of two parts with equal shares of its prior variance,
+    alike *and* look alike. The Gaussian process has a kernel of two parts with equal shares of its prior variance::
 
         k(x, x') = 1/2 exp(-|x - x'|^2 / (2 lengthscale^2)) + 1/2 sum_t P(t | x) P(t | x').
 

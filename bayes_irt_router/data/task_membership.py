@@ -18,7 +18,7 @@ class TaskMembership:
     """Probabilistic linear discriminant analysis: tasks are draws, and the next query may be of a task not drawn yet.
 
     A query's position and its task's centre are normal, ``x | t ~ N(mu_t, W)`` and ``mu_t ~ N(m, B)``, so that a query of an unseen
-    task is ``N(m, W + B)``, and by Bayes' rule
+    task is ``N(m, W + B)``, and by Bayes' rule::
 
         P(t | x) ∝ (1 - u) share_t N(x; mu_t, W),    P(unseen | x) ∝ u N(x; m, W + B),    u = 0.1.
 

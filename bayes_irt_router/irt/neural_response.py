@@ -84,9 +84,9 @@ def logit_slope(
 
     Args:
         weights: of one network.
-        output: shape (*draw, unit).
-        at: the :class:`Interaction` of the queries, (*draw, query, unit, trait) and (*draw, query, unit).
-        ability: shape (*draw, llm, trait).
+        output: shape ``(*draw, unit)``.
+        at: the :class:`Interaction` of the queries, ``(*draw, query, unit, trait)`` and ``(*draw, query, unit)``.
+        ability: shape ``(*draw, llm, trait)``.
     """
     slope, offset = at
     s = np.einsum("...qmk,...jk->...qjm", slope, ability, optimize=True) - offset[..., None, :]
