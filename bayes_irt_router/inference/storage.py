@@ -30,7 +30,6 @@ COMMON = {
 }
 NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
     "mirt": {
-        **COMMON,
         "posterior": (
             "ability",
             "difficulty",
@@ -44,10 +43,11 @@ NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
             "discrimination_residual_sd",
             "discrimination_kernel_sd",
         ),
+        **COMMON,
     },
     "nirt": {
-        **COMMON,
         "posterior": ("ability", "output", "level_weight"),
+        **COMMON,
         NETWORK: tuple(WEIGHT_DIMS),
         ITEMS: (*HEAD_DIMS, "residual_mean", "residual_factor"),
         RELEVANCE: ("anchor", "assignment", "sharpness"),

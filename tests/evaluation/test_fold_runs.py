@@ -207,7 +207,7 @@ def test_deciles_part_all_queries_and_shares_sum_to_one(judged):
     table = by_difficulty(judged, "knn_embedding", 0.8)
     assert table["queries"].sum() == sum(one.sizes["query"] for one in judged)
     assert table["difficulty"].is_monotonic_increasing
-    llms = table.drop(columns=["queries", "difficulty", "accuracy", "cost_usd"])
+    llms = table.drop(columns=["queries", "difficulty", "accuracy", "cost_usd", "regret"])
     np.testing.assert_allclose(llms.sum(axis=1), 1)
     mean = np.average(table["accuracy"], weights=table["queries"])
     assert mean == pytest.approx(pool(judged).routing["knn_embedding"]["0.8"].accuracy)

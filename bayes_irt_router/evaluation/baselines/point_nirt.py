@@ -84,7 +84,7 @@ class PointEstimateNIRT:
         """Cluster the training queries, then train the one network."""
         from sklearn.cluster import KMeans
 
-        x = fit_inputs(train, self.inputs)(train)
+        x = fit_inputs(train, self.inputs).in_training(train)
         means = KMeans(min(self.abilities, len(x)), n_init=1, random_state=int(rng.integers(2**31))).fit(x)
         network = replace(self, centre=network_scale(means.cluster_centers_))
         return fit_networks(
