@@ -37,7 +37,7 @@ def main() -> None:
     data = featurize(read_dataset(arguments.data), Encoder())
     train, test = select_split(data, "train"), select_split(data, "test")
     feature_map = fit_feature_map(train, seed=arguments.seed)
-    train, test = feature_map.apply(train), feature_map.apply(test)
+    train, test = feature_map.apply_in_training(train), feature_map.apply(test)
     start = time.perf_counter()
     draws = sample_answer_lengths(train, np.random.default_rng(arguments.seed))
     if draws is None:

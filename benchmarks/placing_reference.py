@@ -81,7 +81,11 @@ def main() -> None:
         answers = [Answer(bank.query[k], float(score[k])) for k in asked]
         reference = {
             "joint": by_joint(
-                model, posterior.feature_map.apply(fitted), asked, score[asked], arguments.seed
+                model,
+                posterior.feature_map.apply_in_training(fitted, seed=arguments.seed),
+                asked,
+                score[asked],
+                arguments.seed,
             ),
             "cut": p_of(
                 cut_by_nuts(

@@ -261,7 +261,7 @@ from bayes_irt_router.evaluation.predictions import predict_model
 from bayes_irt_router.report.plots.reliability_diagram import reliability_diagram
 
 predicted = predict_model(router.posterior, queries, np.random.default_rng(0))
-judged, _ = judge(test, training_facts(router), {"model": predicted}, (0.8,), seed=0)
+judged, _ = judge(test, training_facts(router.posterior, queries), {"model": predicted}, (0.8,), seed=0)
 reliability_diagram(judged)
 
 # %% [markdown]
