@@ -76,7 +76,7 @@ def test_cut(posterior, given):
 
 @pytest.mark.xfail(
     strict=True,
-    reason="On this small bank the joint posterior of placing and the reference differ by up to 0.1 in mean p; which is wrong is not known yet.",
+    reason="On this small bank the joint posterior of placing and the reference differ by up to 0.1 in mean p; nobody knows yet why.",
 )
 def test_joint(posterior, given, data):
     sampler = NUTS(draws=750, tune=400)
