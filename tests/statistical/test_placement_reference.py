@@ -34,9 +34,9 @@ def data(bank):
 
 @pytest.fixture(scope="module")
 def posterior(data):
-    sampler = NUTS(draws=750, tune=400)
+    sampler = NUTS(draws=1800, tune=400)
     return fit(
-        MODEL, data.isel(llm=slice(11)), sampler, seed=2, landmarks=16, keep_draws=3000, progress=False
+        MODEL, data.isel(llm=slice(11)), sampler, seed=2, landmarks=16, keep_draws=7200, progress=False
     )
 
 
@@ -74,16 +74,14 @@ def test_cut(posterior, given):
     agree(placed(posterior, given, "cut"), reference)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="On this small bank the joint posterior of placing and the reference differ by up to 0.1 in mean p; nobody knows yet why.",
-)
 def test_joint(posterior, given, data):
-    sampler = NUTS(draws=750, tune=400)
+    sampler = NUTS(draws=1800, tune=400)
     fitted = posterior.feature_map.apply_in_training(data.isel(llm=slice(11)), seed=2)  # as the fit saw them
     drawn = joint_by_nuts(MODEL, fitted, *given, sampler, seed=3, progress=False)
     a, b, theta = (
-        drawn[name].values.reshape(3000, *drawn[name].shape[2:])
+        drawn[name].values.reshape(7200, *drawn[name].shape[2:])
         for name in ("discrimination", "difficulty", "new_ability")
     )
-    agree(placed(posterior, given, "joint"), p_correct(theta[:, None], a, b)[..., 0])
+    # What an answer tells of its own query, beside the ability, is not passed on to that query's item: it will not be asked again.
+    others = np.setdiff1d(np.arange(data.sizes["query"]), given[0])
+    agree(placed(posterior, given, "joint")[:, others], p_correct(theta[:, None], a, b)[:, others, 0])
