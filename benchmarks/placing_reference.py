@@ -77,7 +77,8 @@ def main() -> None:
     for i in held:
         score = data["score"].values[:, i]
         asked = rng.permutation(QUERIES)[:ANSWERS]
-        judged = np.sort(rng.permutation(QUERIES)[:CELLS])
+        # A query that the LLM has answered is not asked again, and placing does not pass its answer on to the item.
+        judged = np.sort(rng.permutation(np.setdiff1d(np.arange(QUERIES), asked))[:CELLS])
         answers = [Answer(bank.query[k], float(score[k])) for k in asked]
         reference = {
             "joint": by_joint(
