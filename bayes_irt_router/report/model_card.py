@@ -108,7 +108,7 @@ def markdown_table(frame: pd.DataFrame) -> str:
     >>> print(markdown_table(pd.DataFrame({"a": ["x|y"], "b": [0.123456]})))
     | a | b |
     |---|---|
-    | x\\\\|y | 0.1235 |
+    | x\\|y | 0.1235 |
     """
 
     def shown(value: object) -> str:
