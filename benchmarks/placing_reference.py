@@ -72,7 +72,7 @@ def main() -> None:
     print(f"{time.perf_counter() - started:.0f} s: {posterior.gate.verdict}", flush=True)
 
     bank, prior = ItemBank.of(posterior), new_llm_prior(posterior)
-    a, b = (flat(posterior.draws, name) for name in ("discrimination", "difficulty"))
+    a, b = (flat(bank.posterior.draws, name) for name in ("discrimination", "difficulty"))
     cells: list[pd.DataFrame] = []
     for i in held:
         score = data["score"].values[:, i]

@@ -20,8 +20,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.inference.random_bank import random_bank
 from bayes_irt_router.inference.rank_uniformity import RankUniformity, ecdf_envelope, rank_uniformity
-from bayes_irt_router.inference.simulation_calibration import random_bank, simulation_based_calibration
+from bayes_irt_router.inference.simulation_calibration import simulation_based_calibration
 from bayes_irt_router.irt.mirt import MIRT
 
 RESULTS = Path(__file__).parent / "results" / "simulation_based_calibration.jsonl"

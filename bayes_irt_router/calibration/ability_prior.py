@@ -10,8 +10,10 @@ from jaxtyping import Float
 
 from bayes_irt_router.calibration.items import flat
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.ability_posterior import prior_covariance
+from bayes_irt_router.irt.identification import is_testlet
 from bayes_irt_router.irt.llm_covariates import covariate_values
 
 WIDENING = 0.5  # of a predecessor's posterior, in SDs between LLMs
@@ -83,7 +85,8 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
 
     with ``z`` the new LLM's covariates, standardised as the fitted LLMs' were (0 where unknown). A family that was not fitted has an
     effect of its own: then ``effect`` is 0 in the mean and ``v`` grows by ``s^2``. Over the draws, ``L`` makes the tails
-    heavier than normal, as they must be when a population is known by J members.
+    heavier than normal, as they must be when a population is known by J members. Testlet effects, which stand behind the
+    traits, are ``N(0, (1 + 1/J) s_v^2)``.
 
     Args:
         posterior: the fitted model.
@@ -92,11 +95,12 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
     Raises:
         InputError: the model folder does not hold the frame of the abilities.
     """
+    posterior = linear_view(posterior)
     draws, model = posterior.draws, posterior.record["model"]
     frame = _frame(posterior)
     population = Population.of(posterior)
     mean = np.zeros(frame.shape[:2])
-    variance = np.full(len(frame), 1.0 + 1.0 / population.llms)
+    variance = np.full(frame.shape[:2], 1.0 + 1.0 / population.llms)
     known: list[str] = []
     details = dict(info or {})
     if model.get("covariates"):
@@ -120,12 +124,13 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
             mean += sd[:, None] * effects[:, :, names.index(family)]
             known.append("family")
         else:
-            variance += sd**2
+            testlets = np.array([is_testlet(name) for name in draws["trait"].values])
+            variance += sd[:, None] ** 2 * ~testlets
     inverse = np.linalg.inv(frame)
     told = f" given {', '.join(known)}" if known else ""
     return AbilityPrior(
         np.einsum("sde,se->sd", inverse, mean),
-        np.sqrt(variance)[:, None, None] * inverse,
+        inverse * np.sqrt(variance)[:, None, :],
         f"exchangeable with the {population.llms} fitted LLMs{told}",
     )
 
@@ -147,6 +152,7 @@ def predecessor_prior(posterior: Posterior, predecessor: str, widening: float = 
         )
     if not widening > 0:
         raise InputError(f"The widening is {widening}; give a positive number of SDs, such as {WIDENING:g}.")
+    posterior = linear_view(posterior)
     inverse = np.linalg.inv(_frame(posterior))
     ability = flat(posterior.draws["ability"].transpose(..., "llm", "trait")).astype(np.float64)
     return AbilityPrior(

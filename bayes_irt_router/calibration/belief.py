@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.placing import Placement
-from bayes_irt_router.irt.mirt import GRADED_STEPS
+from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 
 PARTICLES = 400
 

@@ -14,7 +14,7 @@ from bayes_irt_router.calibration.importance import importance_points
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence, log_likelihood
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.irt.mirt import GRADED_STEPS
+from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 
 SCHEMA_VERSION = 1
 FALSE_ALARMS = 0.01

@@ -111,7 +111,7 @@ class ItemBank:
         Raises:
             InputError: a new query has the name of a fitted one, or lacks a feature that the model needs.
         """
-        posterior = linear_view(posterior)
+        model, posterior = posterior, linear_view(posterior)
         queries = posterior.tree["queries"].to_dataset()
         names = [str(name) for name in queries["query"].values]
         tasks = _tasks(queries)
@@ -128,7 +128,7 @@ class ItemBank:
                     f"The new queries {', '.join(twice)} have names of fitted ones; rename them."
                 )
             applied = posterior.feature_map.apply(new)
-            items = item_distribution(posterior.draws, applied["features"].values, applied["novelty"].values)
+            items = item_distribution(model.draws, applied["features"].values, applied["novelty"].values)
             names += added
             tasks += _tasks(new)
         flags = np.concatenate([known, np.zeros(len(names) - fitted, bool)]) | np.isin(names, list(graded))

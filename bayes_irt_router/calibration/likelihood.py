@@ -10,7 +10,7 @@ from scipy.special import expit, gammaln, logsumexp
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.answers import Answer, graded_names, scores_and_trials
 from bayes_irt_router.calibration.items import Items
-from bayes_irt_router.irt.mirt import GRADED_STEPS
+from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 
 # Nodes of the Gauss-Hermite rule over an item's own part, up to an SD of so many logits: a probability errs by less than 2e-4.
 NODES = ((0.0, 1), (0.6, 3), (1.1, 5), (np.inf, 11))

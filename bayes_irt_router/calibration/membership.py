@@ -70,17 +70,25 @@ def with_llm(
         )
 
     taken = resampled(draws)
-    ability = taken["ability"].transpose("chain", "draw", "llm", "trait")
-    own = placement.ability.reshape(chains, each, 1, -1).astype(ability.dtype)
     names = np.array(posterior.llm if known else [*posterior.llm, llm], dtype=object)
-    if known:
-        values = np.where((names == llm)[:, None], own, ability.values)
-    else:
-        values = np.concatenate([ability.values, own], axis=2)
-    others = taken.drop_vars("ability").drop_dims("llm", errors="ignore")
+    joined, behind = {}, 0
+    # A placement has the testlets behind the traits, where the model has them.
+    for name, dim in (("ability", "trait"), ("testlet_effect", "testlet")):
+        if name not in taken:
+            continue
+        values = taken[name].transpose("chain", "draw", "llm", dim).values
+        own = placement.ability[:, behind : behind + values.shape[3]]
+        own = own.reshape(chains, each, 1, -1).astype(values.dtype)
+        behind += values.shape[3]
+        if known:
+            values = np.where((names == llm)[:, None], own, values)
+        else:
+            values = np.concatenate([values, own], axis=2)
+        joined[name] = (("chain", "draw", "llm", dim), values)
+    others = taken.drop_vars(list(joined)).drop_dims("llm", errors="ignore")
     others = others.drop_vars([name for name, v in others.coords.items() if "llm" in v.dims])
     groups = _groups(posterior)
-    groups["posterior"] = others.assign_coords(llm=names).assign(ability=(ability.dims, values))
+    groups["posterior"] = others.assign_coords(llm=names).assign(joined)
     groups["sample_stats"] = resampled(groups["sample_stats"])
     groups["llms"] = _with_row(groups["llms"], llm, info, merged(answers))
     if ANSWER_LENGTH in groups:

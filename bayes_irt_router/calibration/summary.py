@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayes_irt_router.calibration.accuracy import Estimate, accuracies, replicated_scores
 from bayes_irt_router.calibration.session import Plan, Setup, State, accuracy_interval, state
+from bayes_irt_router.irt.identification import is_testlet
 
 SCHEMA_VERSION = 1
 
@@ -131,7 +132,7 @@ def calibration_report(
         ended,
         found(state(setup, [])),
         found(now),
-        {name: Estimate.of(turned[:, d], level) for d, name in enumerate(traits)},
+        {name: Estimate.of(turned[:, d], level) for d, name in enumerate(traits) if not is_testlet(name)},
         now.spent,
         setup.priced,
         {name: tasks.count(name) for name in sorted(set(tasks))},

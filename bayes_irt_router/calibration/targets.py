@@ -11,6 +11,7 @@ from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.belief import Belief
 from bayes_irt_router.calibration.items import ItemBank, flat
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.irt.identification import is_testlet
 from bayes_irt_router.irt.response import p_correct
 
 TARGETS = ("accuracy", "tasks", "ability", "regret")
@@ -96,8 +97,8 @@ class Target:
         """The target in every particle, given the answers so far."""
         no_noise = np.zeros(len(bank.query))
         if self.name == "ability":
-            traits = belief.ability.shape[1]
-            return TargetValues(belief.ability, np.full(traits, 1.0 / traits), no_noise)
+            traits = np.array([not is_testlet(name) for name in bank.posterior.draws["trait"].values])
+            return TargetValues(belief.ability, traits / traits.sum(), no_noise)
         if self.name == "regret":
             assert self.stakes is not None
             gain = self.stakes.gain(belief)

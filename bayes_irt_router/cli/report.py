@@ -68,7 +68,6 @@ def report(
     from bayes_irt_router.data.canonical import read_dataset, select_split
     from bayes_irt_router.data.files import atomic_path
     from bayes_irt_router.data.rehearsal import rehearse_file
-    from bayes_irt_router.inference.linear_view import linear_view
     from bayes_irt_router.inference.population import require_queries
     from bayes_irt_router.report.page.held_out import held_out
     from bayes_irt_router.report.page.pictures import picture_count, pictures
@@ -79,7 +78,7 @@ def report(
     rehearse_file(output)
     router = Router.load(folder, encoder, cache_dir)
     require_queries(router.posterior, "the report")
-    posterior, held = linear_view(router.posterior), None
+    posterior, held = router.posterior, None
     if router.warning:
         tell("warning", router.warning)
     if data is None:

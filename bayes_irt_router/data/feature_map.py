@@ -13,6 +13,7 @@ SURFACE_LIMIT = (
     4.0  # standard deviations: a prompt far outside the training range must not be extrapolated without bound
 )
 SURFACE_WEIGHT = 2.0  # of the surface features' squared distance, that of the embedding being 1
+TASK_PREFIX = "task_"  # of the names of the columns that tell tasks apart
 TASK_SHARE = 0.5  # of the process' prior variance, where tasks are told apart
 SMALLEST_EIGENVALUE = (
     1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
@@ -70,7 +71,7 @@ class FeatureMap:
     def feature_names(self) -> list[str]:
         """Names of phi's columns: the surface features, then ``kernel_0``, ``kernel_1``, ..., then ``task_NAME`` for each task."""
         kernel = [f"kernel_{k}" for k in range(self.projection.shape[1])]
-        return [*self.surface_names, *kernel, *(f"task_{name}" for name in self.task_names)]
+        return [*self.surface_names, *kernel, *(f"{TASK_PREFIX}{name}" for name in self.task_names)]
 
     @property
     def feature_groups(self) -> list[str]:

@@ -9,7 +9,14 @@ from jaxtyping import Bool, Float32, Int
 from scipy.special import expit
 
 from bayes_irt_router.inference.nuts import Sampled
-from bayes_irt_router.irt.response import expected_logistic, item_distribution, p_correct
+from bayes_irt_router.irt.response import (
+    abilities,
+    expected_logistic,
+    item_distribution,
+    p_correct,
+    task_probability,
+    with_testlets,
+)
 
 CELLS = 300
 PAIRS = 50
@@ -25,6 +32,7 @@ SCALARS = (
     "discrimination_kernel_sd",
     "discrimination_residual_sd",
     "score_precision",
+    "testlet_sd",
     "covariate_weight",
     "family_sd",
 )
@@ -121,7 +129,7 @@ def invariant_quantities(
     Returns:
         For every sort of quantity the names, and the values (chain, draw, name).
     """
-    quantities = {**_cells(draws, data, cells, rng), **_means_and_pairs(draws, pairs, rng)}
+    quantities = {**_cells(draws, data, cells, rng), **_means_and_pairs(draws, data, pairs, rng)}
     for name in SCALARS:
         if name in draws:
             values = _by_chain(draws[name].values, draws)
@@ -188,18 +196,29 @@ def _by_chain(values: np.ndarray, draws: xr.Dataset) -> np.ndarray:
     return values.reshape(draws.sizes["chain"], draws.sizes["draw"], -1)
 
 
+def own_items(
+    draws: xr.Dataset, data: xr.Dataset, query: Int[np.ndarray, " chosen"]
+) -> tuple[Float32[np.ndarray, "draw chosen trait"], Float32[np.ndarray, "draw chosen"]]:
+    """Fitted queries' parameters, testlets behind the traits."""
+    a, b = _flat(draws["discrimination"][:, :, query]), _flat(draws["difficulty"][:, :, query])
+    if "testlet_effect" in draws:
+        task = data["feature_group"].values == "task"
+        a = with_testlets(a, task_probability(data["features"].values[query][:, task]))
+    return a, b
+
+
 def _cells(
     draws: xr.Dataset, data: xr.Dataset, cells: int, rng: np.random.Generator
 ) -> dict[str, tuple[list[str], np.ndarray]]:
     """Half the cells with the fitted queries' own parameters, half as if their queries were unseen."""
-    ability = _flat(draws["ability"])
+    ability = abilities(draws)
     query, llm = stratified_cells(data["task"].values, data["trials"].values > 0, cells, rng)
     names = np.array(
         [f"{data['query'].values[i]} x {data['llm'].values[j]}" for i, j in zip(query, llm, strict=True)]
     )
     own = np.arange(len(query)) % 4 < 2  # answered and unanswered cells alternate; each kind goes both ways
 
-    a, b = _flat(draws["discrimination"][:, :, query[own]]), _flat(draws["difficulty"][:, :, query[own]])
+    a, b = own_items(draws, data, query[own])
     fitted = expit(np.einsum("scd,scd->sc", a, ability[:, llm[own]]) - b)
 
     items = item_distribution(
@@ -238,23 +257,21 @@ def stratified_cells(
 
 
 def _means_and_pairs(
-    draws: xr.Dataset, pairs: int, rng: np.random.Generator
+    draws: xr.Dataset, data: xr.Dataset, pairs: int, rng: np.random.Generator
 ) -> dict[str, tuple[list[str], np.ndarray]]:
     """Each LLM's mean p_correct over fitted queries, and entries of A Cov(theta) A'."""
-    ability = _flat(draws["ability"])
+    ability = abilities(draws)
     queries = draws.sizes["query"]
     chosen = np.sort(rng.choice(queries, min(MEAN_QUERIES, queries), replace=False))
+    a, b = own_items(draws, data, chosen)
     means = np.concatenate(
         [
-            p_correct(
-                ability[block],
-                _flat(draws["discrimination"][:, :, chosen])[block],
-                _flat(draws["difficulty"][:, :, chosen])[block],
-            ).mean(axis=1)
+            p_correct(ability[block], a[block], b[block]).mean(axis=1)
             for block in np.array_split(np.arange(len(ability)), max(1, len(ability) // 200))
         ]
     )
     first, second = rng.integers(queries, size=(2, pairs))
+    ability = ability[:, :, : draws.sizes["trait"]]
     covariance = np.einsum("sjd,sje->sde", ability, ability) / ability.shape[1]
     a, b = _flat(draws["discrimination"][:, :, first]), _flat(draws["discrimination"][:, :, second])
     entries = np.einsum("spd,sde,spe->sp", a, covariance, b)

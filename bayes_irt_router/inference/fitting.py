@@ -18,7 +18,9 @@ from bayes_irt_router.inference.answer_length_sampling import sample_answer_leng
 from bayes_irt_router.inference.diagnostics import SCALARS, convergence_gate
 from bayes_irt_router.inference.nuts import NUTS, Sampled, sample_nuts
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
-from bayes_irt_router.irt.mirt import MIRT, graded_queries
+from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.response import task_probability
+from bayes_irt_router.irt.score_distributions import graded_queries
 from bayes_irt_router.irt.starting_points import starting_points
 
 KEPT = (
@@ -26,6 +28,9 @@ KEPT = (
     "ability",
     "ability_frame",
     "family_effect",
+    "testlet_effect",
+    "unseen_difficulty",
+    "unseen_discrimination",
     "difficulty",
     "difficulty_weight",
     "discrimination",
@@ -111,7 +116,8 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
 
 
 def query_table(data: xr.Dataset) -> xr.Dataset:
-    """The fitted queries: ids, tasks, embeddings, text hashes, mean scores, novelty."""
+    """The fitted queries: ids, tasks, embeddings, text hashes, mean scores, novelty, and the probabilities of tasks that were fitted."""
+    task = data["feature_group"].values == "task"
     return xr.Dataset(
         {
             "embedding": (("query", "embedding_dim"), data["embedding"].values.astype(np.float32)),
@@ -119,6 +125,7 @@ def query_table(data: xr.Dataset) -> xr.Dataset:
             "mean_score": ("query", data["score"].mean("llm").values.astype(np.float32)),
             "novelty": ("query", data["novelty"].values),
             "graded": ("query", graded_queries(data)),
+            "task_probability": (("query", "told_apart"), task_probability(data["features"].values[:, task])),
         },
         coords={
             "query": data["query"].values.astype(str),

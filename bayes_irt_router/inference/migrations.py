@@ -5,10 +5,12 @@ content as it is now. A folder of version v then passes through the functions fr
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import xarray as xr
+
+from bayes_irt_router.irt.priors import MIRTPriors
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,17 @@ class Content:
 
 Migration = Callable[[Content], Content]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _without_testlets(old: Content) -> Content:
+    """Version 1 had no effects of LLMs on tasks."""
+    if old.record.get("kind") != "mirt":
+        return old
+    model = old.record["model"]
+    priors = {**model["priors"], "testlet": MIRTPriors().testlet}
+    return replace(old, record={**old.record, "model": {**model, "priors": priors, "testlets": False}})
+
+
+MIGRATIONS: tuple[Migration, ...] = (_without_testlets,)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

@@ -9,10 +9,9 @@ from jaxtyping import Float, Int
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.nuts import NUTS, precision, sample_nuts
-from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.mirt import MIRT, testlet_names
+from bayes_irt_router.irt.response import task_probability, with_testlets
 from bayes_irt_router.irt.starting_points import starting_points
-
-KEPT = ("difficulty", "discrimination", "new_ability")
 
 
 def joint_by_nuts(
@@ -29,7 +28,8 @@ def joint_by_nuts(
 
         p(parameters, theta | data, y) ~ p(parameters | data) N(theta | 0, (1 + 1/J) L^-1 L^-T) prod_i Bernoulli(y_i | a_i . theta - b_i)
 
-    with the abilities in the coordinates of the J fitted LLMs, ``L`` their frame.
+    with the abilities in the coordinates of the J fitted LLMs, ``L`` their frame. Where the model has testlets they stand behind the
+    traits, as in :func:`linear_view`: ``v ~ N(0, (1 + 1/J) s_v^2)``, P(t | x) in place of a discrimination.
 
     Args:
         model: without covariates and families.
@@ -52,8 +52,11 @@ def joint_by_nuts(
         )
     sampler = sampler.for_answers(int(data["trials"].sum()))
     rng = np.random.default_rng(seed)
+    task = data["feature_group"].values == "task"
+    testlets = testlet_names(data) if model.testlets and task.any() else []
+    probability = task_probability(data["features"].values[:, task])
     starts = [
-        {**start, "new_residual": rng.standard_normal(model.traits).astype(np.float32)}
+        {**start, "new_residual": rng.standard_normal(model.traits + len(testlets)).astype(np.float32)}
         for start in starting_points(model, data, sampler.chains, rng)
     ]
 
@@ -65,19 +68,46 @@ def joint_by_nuts(
         built = model.build(data)
         with built:
             raw = np.sqrt(1.0 + 1.0 / data.sizes["llm"]) * pm.Normal(
-                "new_residual", 0.0, 1.0, shape=model.traits
+                "new_residual", 0.0, 1.0, shape=model.traits + len(testlets)
             )
-            ability = pt.linalg.solve_triangular(built["ability_frame"], raw[:, None], lower=True)[:, 0]
-            pm.Deterministic("new_ability", ability, dims="trait")
+            ability = pt.linalg.solve_triangular(
+                built["ability_frame"], raw[: model.traits, None], lower=True
+            )[:, 0]
             logit = built["discrimination"][positions] @ ability - built["difficulty"][positions]
+            if testlets:
+                effect = built["testlet_sd"] * raw[model.traits :]
+                seen = probability[positions].astype(pytensor.config.floatX)
+                logit = logit + seen @ effect[:-1]
+                pm.Deterministic("new_effect", effect, dims="testlet")
+            pm.Deterministic("new_ability", ability, dims="trait")
             right = np.asarray(score, dtype=pytensor.config.floatX)
             pm.Potential("new_answers", (right * logit - pt.softplus(logit)).sum())
         return built
 
+    kept = ("difficulty", "discrimination", "new_ability", *(("new_effect",) if testlets else ()))
     sampled = sample_nuts(
-        build, starts, [*KEPT, "ability", "ability_frame"], sampler, seed=seed, progress=progress
+        build, starts, [*kept, "ability", "ability_frame"], sampler, seed=seed, progress=progress
     )
-    return sampled.posterior[list(KEPT)]
+    draws = sampled.posterior[list(kept)]
+    if not testlets:
+        return draws
+    ability, discrimination = draws["new_ability"].values, draws["discrimination"].values
+    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), probability)
+    names = [*draws["trait"].values, *testlets]
+    return (
+        draws.drop_dims(["trait", "testlet"])
+        .assign(
+            new_ability=(
+                ("chain", "draw", "trait"),
+                np.concatenate([ability, draws["new_effect"].values], axis=2),
+            ),
+            discrimination=(
+                ("chain", "draw", "query", "trait"),
+                a.reshape(*discrimination.shape[:3], len(names)),
+            ),
+        )
+        .assign_coords(trait=names)
+    )
 
 
 def cut_by_nuts(

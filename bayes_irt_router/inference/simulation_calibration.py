@@ -10,12 +10,13 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.inference.diagnostics import SCALARS, invariant_quantities
+from bayes_irt_router.inference.diagnostics import SCALARS, invariant_quantities, own_items
 from bayes_irt_router.inference.many_data_sets import Arrays, sample_many
 from bayes_irt_router.inference.nuts import NUTS, precision
 from bayes_irt_router.irt.crude_estimates import crude_estimates
-from bayes_irt_router.irt.mirt import MIRT, graded_queries
-from bayes_irt_router.irt.response import drawn_items, item_distribution, p_correct
+from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.response import abilities, drawn_items, item_distribution, p_correct
+from bayes_irt_router.irt.score_distributions import graded_queries
 from bayes_irt_router.irt.starting_points import starting_points
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DIFFICULTIES = 6  # how many queries' difficulty is ranked
 CONTRASTS, LIKELIHOOD = "contrasts", "log likelihood"
+TESTLETS = ("testlet_effect", "unseen_difficulty", "unseen_discrimination")
+NAMED = ("query", "llm", "trait", "feature", "testlet")  # dims whose names matter
 COMPUTED = ("ability", "difficulty", "difficulty_weight", "discrimination", "discrimination_weight")
 
 
@@ -102,35 +105,6 @@ def simulation_based_calibration(
     )
 
 
-def random_bank(rng: np.random.Generator, *, queries: int = 30, llms: int = 8) -> xr.Dataset:
-    """A made-up bank for :func:`simulation_based_calibration`: every cell answered once, right or wrong.
-
-    It has 3 surface features and 4 kernel features, all random, with a novelty between 0 and 0.3 that fits
-    the latter.
-
-    >>> dict(random_bank(np.random.default_rng(0)).sizes)
-    {'query': 30, 'llm': 8, 'feature': 7}
-    """
-    novelty = rng.uniform(0.0, 0.3, queries)
-    surface, kernel = rng.standard_normal((queries, 3)), rng.standard_normal((queries, 4))
-    kernel *= np.sqrt((1.0 - novelty) / (kernel**2).sum(axis=1))[:, None]
-    return xr.Dataset(
-        {
-            "score": (("query", "llm"), np.zeros((queries, llms))),
-            "trials": (("query", "llm"), np.ones((queries, llms), dtype=np.int64)),
-            "features": (("query", "feature"), np.hstack([surface, kernel]).astype(np.float32)),
-            "novelty": ("query", novelty.astype(np.float32)),
-        },
-        coords={
-            "query": [f"query {i}" for i in range(queries)],
-            "llm": [f"LLM {j}" for j in range(llms)],
-            "task": ("query", [""] * queries),
-            "feature": [*(f"surface {k}" for k in range(3)), *(f"kernel {k}" for k in range(4))],
-            "feature_group": ("feature", ["surface"] * 3 + ["kernel"] * 4),
-        },
-    )
-
-
 def ranks(truth: xr.DataArray, value: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
     """How many posterior draws lie below the truth, ties broken at random.
 
@@ -196,7 +170,7 @@ class _Program:
         varying = {CONTRASTS: built[CONTRASTS]}
         varying |= {rv.name: built.rvs_to_values[rv] for rv in built.observed_RVs}
         replaced = {value: value.type() for value in varying.values()}
-        kept = [*COMPUTED, *(name for name in SCALARS if name in built.named_vars)]
+        kept = [name for name in (*COMPUTED, *TESTLETS, *SCALARS) if name in built.named_vars]
         outputs = [
             built.logp(),
             built.logp(vars=built.observed_RVs),
@@ -268,7 +242,7 @@ class _Program:
         dims = {**self.model.named_vars_to_dims, LIKELIHOOD: ()}
         return xr.Dataset(
             {n: (("chain", "draw", *dims.get(n, ())), np.asarray(v)) for n, v in computed.items()},
-            coords={n: np.asarray(v) for n, v in self.model.coords.items() if n in ("query", "llm", "trait")},
+            coords={n: np.asarray(v) for n, v in self.model.coords.items() if n in NAMED},
         )
 
 
@@ -331,13 +305,10 @@ def _predicted(
     """Each LLM's p_correct on queries: the model's own or, with ``rng``, from predicted item parameters."""
     if rng is None:
         own = draws.sel(query=queries["query"].values)
-        discrimination, difficulty = own["discrimination"].values, own["difficulty"].values
+        discrimination, difficulty = own_items(own, queries, np.arange(queries.sizes["query"]))
     else:
         items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
-        shape = (draws.sizes["chain"], draws.sizes["draw"])
-        discrimination, difficulty = (
-            part.reshape(*shape, *part.shape[1:]) for part in drawn_items(items, rng)
-        )
-    p = p_correct(draws["ability"].values, discrimination, difficulty)
+        discrimination, difficulty = drawn_items(items, rng)
+    p = p_correct(abilities(draws), discrimination, difficulty)
     names = [f"{query} x {llm}" for query in queries["query"].values for llm in queries["llm"].values]
-    return names, p.reshape(*p.shape[:2], -1)
+    return names, p.reshape(draws.sizes["chain"], draws.sizes["draw"], -1)

@@ -4,6 +4,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from bayes_irt_router.data.feature_map import TASK_PREFIX
+from bayes_irt_router.irt.response import UNSEEN_TASK
+
 ROUNDS = 20  # of averaging and aligning; a handful is enough to converge
 
 
@@ -16,6 +19,8 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
     matrix acts on ability and on discrimination, so ``a . theta`` is what it was. Then the specific traits are ordered by the
     variance of their discrimination and signed so that the discriminations' skewness is positive.
 
+    Testlets, as :func:`linear_view` puts them behind the traits, have coordinates of their own and are left alone.
+
     Args:
         draws: with ``ability`` (chain, draw, llm, trait) and ``discrimination`` (chain, draw, query, trait), the general trait first.
 
@@ -25,14 +30,17 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
     ability = draws["ability"].transpose(..., "llm", "trait")
     discrimination = draws["discrimination"].transpose(..., "query", "trait")
     traits = draws.sizes["trait"]
+    first = next((k for k, name in enumerate(draws["trait"].values) if is_testlet(name)), traits)
     theta = ability.values.reshape(-1, *ability.shape[2:]).astype(np.float64)
     rotations = np.tile(np.eye(traits), (len(theta), 1, 1))
-    if traits > 1:
-        rotations[:, 1:, 1:] = _procrustes(theta[:, :, 1:])
+    if first > 1:
+        rotations[:, 1:first, 1:first] = _procrustes(theta[:, :, 1:first])
     shape = (*ability.shape[:2], traits, traits)
     rotations = rotations.reshape(shape)
     turned = discrimination.values @ rotations
-    order, signs = _order(turned.reshape(-1, *turned.shape[2:]))
+    order, signs = _order(turned.reshape(-1, *turned.shape[2:])[:, :, :first])
+    behind = np.arange(first, traits)
+    order, signs = np.concatenate([order, behind]), np.concatenate([signs, np.ones(len(behind))])
     return xr.Dataset(
         {
             "ability": ability.copy(
@@ -41,6 +49,15 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
             "discrimination": discrimination.copy(data=(turned[..., order] * signs).astype(np.float32)),
         }
     )
+
+
+def is_testlet(trait: object) -> bool:
+    """Whether a coordinate of the dim ``trait`` is a testlet's.
+
+    >>> is_testlet("specific_1"), is_testlet("task_law"), is_testlet("unseen_task")
+    (False, True, True)
+    """
+    return str(trait).startswith(TASK_PREFIX) or str(trait) == UNSEEN_TASK
 
 
 def _procrustes(theta: Float[np.ndarray, "draw llm specific"]) -> Float[np.ndarray, "draw specific specific"]:

@@ -10,14 +10,20 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.crude_estimates import crude_estimates
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
+from bayes_irt_router.irt.response import UNSEEN_TASK, task_probability
+from bayes_irt_router.irt.score_distributions import (
+    GRADED_STEPS,
+    binomial_mean_logp,
+    binomial_mean_random,
+    constant,
+    graded_mean_logp,
+    graded_mean_random,
+    graded_queries,
+)
 
 if TYPE_CHECKING:
     import pymc as pm
     from pytensor.tensor import TensorVariable
-
-GRADED_STEPS = (
-    100  # graded scores count in hundredths: a beta density would not be finite at scores of 0 and 1
-)
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class MIRT:
 
         y_ij ~ Binomial(trials_ij, p_ij) / trials_ij          (answers that are right or wrong)
         y_ij ~ BetaBinomial(100, p_ij k, (1 - p_ij) k) / 100  (queries with graded scores; k: score_precision)
-        p_ij = sigmoid(a_i . theta_j - b_i)
+        p_ij = sigmoid(a_i . theta_j - b_i + sum_t P(t | x_i) v_jt)
+        v_jt ~ N(0, s_v^2)                                    (LLM x task)
         b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
         a_id = mu_d + W_d . phi(x_i) + s_aid eta_id,          s_aid^2 = sigma_d^2 + tau_d^2 novelty_i
         theta = frame(Z gamma + family effect + residual)
@@ -42,6 +49,10 @@ class MIRT:
     one representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
     diagonal.
 
+    ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an LLM is better at on a task than its traits say, centred over the
+    fitted LLMs. ``P(t | x)`` are the feature map's task probabilities; in the original the testlet of an item is known. A query that is
+    of no task seen gets effects, a difficulty and discriminations of an unseen task, the same for all such queries in a draw.
+
     Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
     (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
     training features, which leaves their prior as it is.
@@ -54,12 +65,14 @@ class MIRT:
         priors: scales of all priors.
         covariates: LLM covariates that ability is regressed on, of ``release_date``, ``log_parameters``, ``log_price``.
         families: whether LLMs of one family share an effect.
+        testlets: whether LLMs have effects of their own on the tasks that the feature map tells apart.
     """
 
     traits: int = 3
     priors: MIRTPriors = field(default_factory=MIRTPriors)
     covariates: tuple[str, ...] = ()
     families: bool = False
+    testlets: bool = True
 
     kind = "mirt"
 
@@ -82,7 +95,7 @@ class MIRT:
     def from_dict(cls, saved: dict[str, Any]) -> "MIRT":
         """The inverse of :meth:`to_dict`."""
         priors = MIRTPriors(**saved["priors"])
-        return cls(saved["traits"], priors, tuple(saved["covariates"]), saved["families"])
+        return cls(saved["traits"], priors, tuple(saved["covariates"]), saved["families"], saved["testlets"])
 
     def check(self, data: xr.Dataset) -> None:
         """Whether the data have LLMs enough for so many traits.
@@ -121,9 +134,9 @@ class MIRT:
         features = data["features"].values
         # Principal axes of the surface features: all of them, also where there are fewer queries than features.
         axes = np.linalg.eigh(features[:, surface].T @ features[:, surface])[1][:, ::-1]
-        rotated = _constant(np.hstack([features[:, surface] @ axes, features[:, ~surface]]))
-        axes = _constant(axes)
-        novelty = _constant(data["novelty"].values)
+        rotated = constant(np.hstack([features[:, surface] @ axes, features[:, ~surface]]))
+        axes = constant(axes)
+        novelty = constant(data["novelty"].values)
         count = int(surface.sum())
 
         def each_trait(scale: "TensorVariable") -> "TensorVariable":
@@ -183,7 +196,11 @@ class MIRT:
             pm.Deterministic("difficulty_weight", named_b, dims="feature")
             pm.Deterministic("discrimination_weight", named_a, dims=("trait", "feature"))
 
-            self._likelihood(data, ability @ discrimination - difficulty)
+            logit = ability @ discrimination - difficulty
+            if self.testlets and (task := data["feature_group"].values == "task").any():
+                effect = self._testlet_effect(data, kernel_b, each_trait(kernel_a)[:, 0])
+                logit = logit + effect[:, :-1] @ constant(task_probability(features[:, task])).T
+            self._likelihood(data, logit)
         return model
 
     def _ability(self, data: xr.Dataset, contrasts: np.ndarray) -> "TensorVariable":
@@ -196,7 +213,7 @@ class MIRT:
         if self.covariates:
             pm.modelcontext(None).add_coord("covariate", list(self.covariates))
             gamma = pm.Normal("covariate_weight", 0.0, self.priors.covariate, dims=("trait", "covariate"))
-            raw = raw + gamma @ _constant(covariate_matrix(data, self.covariates)).T
+            raw = raw + gamma @ constant(covariate_matrix(data, self.covariates)).T
         if self.families:
             names, index = family_index(data)
             pm.modelcontext(None).add_coord("family", names)
@@ -221,7 +238,7 @@ class MIRT:
 
         size, specific = contrasts.shape[1], self.traits - 1
         basis = pm.Data(
-            "contrasts", _constant(contrasts)
+            "contrasts", constant(contrasts)
         )  # by name, so that one compiled model serves many data sets
         general = pm.Normal("ability_general", 0.0, 1.0, shape=size)
         if not specific:
@@ -229,13 +246,33 @@ class MIRT:
         lengths = [size - 1 - k for k in range(specific)]  # of what is free below the diagonal
         ends = np.cumsum(lengths)
         free = pm.Normal("ability_specific", 0.0, 1.0, shape=int(ends[-1]))
-        degrees = _constant(np.arange(specific, 0, -1))
+        degrees = constant(np.arange(specific, 0, -1))
         anchor = pt.sqrt(pm.Gamma("ability_anchor", degrees / 2.0, 0.5, shape=specific))
         columns = [
             pt.concatenate([pt.zeros(k), anchor[k : k + 1], free[end - length : end]])
             for k, (length, end) in enumerate(zip(lengths, ends, strict=True))
         ]
         return pt.stack([general, *columns]) @ basis.T
+
+    def _testlet_effect(
+        self, data: xr.Dataset, kernel_b: "TensorVariable", kernel_a: "TensorVariable"
+    ) -> "TensorVariable":
+        """``v``, dims (llm, testlet), the testlets being the tasks and, last, one that nobody has seen.
+
+        What no answer speaks of is drawn from its prior: the effects of the unseen task, and what it would add to difficulty and
+        discrimination.
+        """
+        import pymc as pm
+
+        names = testlet_names(data)
+        pm.modelcontext(None).add_coord("testlet", names)
+        sd = _scale("testlet_sd", self.priors.testlet)
+        z = pm.Normal("testlet_residual", 0.0, 1.0, dims=("llm", "testlet"))
+        z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty
+        unseen = pm.Normal("unseen_task", 0.0, 1.0, shape=1 + self.traits)
+        pm.Deterministic("unseen_difficulty", kernel_b * unseen[0])
+        pm.Deterministic("unseen_discrimination", kernel_a * unseen[1:], dims="trait")
+        return pm.Deterministic("testlet_effect", sd * z, dims=("llm", "testlet"))
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
         """Binomial for right/wrong queries, beta-binomial for graded ones; dense, with 0 trials where an answer is missing.
@@ -250,20 +287,20 @@ class MIRT:
         pm.CustomDist(
             "score",
             logit if not graded.any() else logit[:, np.flatnonzero(~graded)],
-            _constant(trials[:, ~graded]),
-            logp=_binomial_mean_logp,
-            random=_binomial_mean_random,
-            observed=pm.Data("observed_score", _constant(score[:, ~graded])),
+            constant(trials[:, ~graded]),
+            logp=binomial_mean_logp,
+            random=binomial_mean_random,
+            observed=pm.Data("observed_score", constant(score[:, ~graded])),
         )
         if graded.any():
             pm.CustomDist(
                 "graded_score",
                 logit[:, np.flatnonzero(graded)],
-                _constant(trials[:, graded]),
+                constant(trials[:, graded]),
                 _scale("score_precision", self.priors.score_precision),
-                logp=_graded_mean_logp,
-                random=_graded_mean_random,
-                observed=_constant(np.round(GRADED_STEPS * score[:, graded]) / GRADED_STEPS),
+                logp=graded_mean_logp,
+                random=graded_mean_random,
+                observed=constant(np.round(GRADED_STEPS * score[:, graded]) / GRADED_STEPS),
             )
 
 
@@ -276,16 +313,10 @@ def trait_names(traits: int) -> list[str]:
     return ["general", *(f"specific_{d}" for d in range(1, traits))]
 
 
-def graded_queries(data: xr.Dataset) -> np.ndarray:
-    """Which queries have a score that no whole number of right answers gives; shape (query,), bool."""
-    right = np.nan_to_num(data["score"].values) * data["trials"].values
-    return (np.abs(right - np.round(right)) > 1e-6).any(axis=1)
-
-
-def _constant(values: np.ndarray) -> np.ndarray:
-    import pytensor
-
-    return np.asarray(values, dtype=pytensor.config.floatX)
+def testlet_names(data: xr.Dataset) -> list[str]:
+    """The columns of task probabilities, and ``unseen_task``: the coordinate values of the dim ``testlet``."""
+    task = data["feature_group"].values == "task"
+    return [*(str(name) for name in data["feature"].values[task]), UNSEEN_TASK]
 
 
 def _scale(name: str, median: float, dims: str | None = None) -> "TensorVariable":
@@ -293,51 +324,3 @@ def _scale(name: str, median: float, dims: str | None = None) -> "TensorVariable
     import pymc as pm
 
     return pm.LogNormal(name, np.log(median), LOG_SD, dims=dims)
-
-
-def _binomial_mean_logp(score: Any, logit: Any, trials: Any) -> Any:
-    """Log Binomial(trials * score; trials, sigmoid(logit)) up to the binomial coefficient, which no parameter enters."""
-    import pytensor.tensor as pt
-
-    return trials * (score * logit - pt.softplus(logit))
-
-
-def _binomial_mean_random(logit: Any, trials: Any, rng: np.random.Generator, size: Any = None) -> np.ndarray:
-    right = rng.binomial(trials.astype(int), 1.0 / (1.0 + np.exp(-logit)), size)
-    return _constant(right / np.maximum(trials, 1))
-
-
-def _mean_precision(precision: Any, trials: Any) -> Any:
-    # the mean of n graded answers with variance p (1 - p) / (k + 1) each has the precision n (k + 1) - 1
-    return trials * (precision + 1.0) - 1.0
-
-
-def _graded_mean_logp(score: Any, logit: Any, trials: Any, precision: Any) -> Any:
-    """Log BetaBinomial(N score; N, p k, (1 - p) k), with N steps from 0 to 1 and k the precision of the mean of ``trials`` answers.
-
-    Up to the binomial coefficient, which no parameter enters; 0 where there is no answer. For inner scores it is close to
-    Beta(p k, (1 - p) k), and scores of 0 and 1 have a probability of their own.
-    Moving these scores inwards under a beta density instead makes posteriors far too narrow.
-    """
-    import pytensor.tensor as pt
-
-    k = _mean_precision(precision, pt.maximum(trials, 1.0))
-    p = pt.clip(pt.sigmoid(logit), 1e-4, 1.0 - 1e-4)
-    right, wrong = p * k, (1.0 - p) * k
-    logp = (
-        pt.gammaln(GRADED_STEPS * score + right)
-        - pt.gammaln(right)
-        + pt.gammaln(GRADED_STEPS * (1.0 - score) + wrong)
-        - pt.gammaln(wrong)
-        + pt.gammaln(k)
-        - pt.gammaln(GRADED_STEPS + k)
-    )
-    return pt.where(trials > 0, logp, 0.0)
-
-
-def _graded_mean_random(
-    logit: Any, trials: Any, precision: Any, rng: np.random.Generator, size: Any = None
-) -> np.ndarray:
-    k = _mean_precision(precision, np.maximum(trials, 1.0))
-    p = np.clip(1.0 / (1.0 + np.exp(-logit)), 1e-4, 1.0 - 1e-4)
-    return _constant(rng.binomial(GRADED_STEPS, rng.beta(p * k, (1.0 - p) * k, size)) / GRADED_STEPS)

@@ -7,7 +7,10 @@ import xarray as xr
 from jaxtyping import Float, Float32
 from scipy.special import expit
 
+from bayes_irt_router.data.feature_map import TASK_SHARE
+
 NODES = 21  # of the Gauss-Hermite rule: the error is below 2e-4 for SDs up to 3 logits, and about 1e-3 at 4
+UNSEEN_TASK = "unseen_task"  # the testlet of queries that are of no training task
 
 
 def p_correct(
@@ -32,14 +35,42 @@ class ItemDistribution:
     Attributes:
         difficulty_mean: shape (draw, query).
         difficulty_sd: shape (draw, query).
-        discrimination_mean: shape (draw, query, trait).
-        discrimination_sd: shape (draw, query, trait).
+        discrimination_mean: shape (draw, query, trait); behind the model's traits stand the testlets, if it has them: see
+            :func:`abilities`.
+        discrimination_sd: shape (draw, query, trait); 0 for testlets.
     """
 
     difficulty_mean: Float32[np.ndarray, "draw query"]
     difficulty_sd: Float32[np.ndarray, "draw query"]
     discrimination_mean: Float32[np.ndarray, "draw query trait"]
     discrimination_sd: Float32[np.ndarray, "draw query trait"]
+
+
+def task_probability(columns: Float[np.ndarray, "query task"]) -> Float[np.ndarray, "query task"]:
+    """P(t | x) from the feature map's columns of the group ``task``, which hold it times the root of their share of the variance."""
+    return columns / np.sqrt(TASK_SHARE)
+
+
+def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait"]:
+    """Everything that a discrimination is multiplied by: the traits, and behind them the testlet effects, if the model has them.
+
+    A testlet effect is an ability that only queries of its task ask for: ``a . theta + P(t | x) v`` is one product. So whatever is
+    written for traits serves testlets, too.
+    """
+    ability = _flat(draws["ability"].transpose("chain", "draw", "llm", "trait"))
+    if "testlet_effect" not in draws:
+        return ability
+    effect = draws["testlet_effect"].transpose("chain", "draw", "llm", "testlet")
+    return np.concatenate([ability, _flat(effect)], axis=2)
+
+
+def with_testlets(
+    discrimination: Float32[np.ndarray, "draw query trait"], probability: Float[np.ndarray, "query task"]
+) -> Float32[np.ndarray, "draw query trait"]:
+    """Fitted queries' discriminations as :func:`abilities` needs them: P(t | x) behind them, and 0 for the unseen task."""
+    loadings = np.column_stack([probability, np.zeros(len(probability))]).astype(np.float32)
+    shape = (len(discrimination), *loadings.shape)
+    return np.concatenate([discrimination, np.broadcast_to(loadings, shape)], axis=2)
 
 
 def item_distribution(
@@ -63,12 +94,36 @@ def item_distribution(
     residual_a = _flat(draws["discrimination_residual_sd"])[:, None, kind]
     kernel_a = _flat(draws["discrimination_kernel_sd"])[:, None, kind]
     novelty = novelty.astype(np.float32)
+    loadings = np.zeros((len(features), 0), dtype=np.float32)
+    if "testlet_effect" in draws:
+        # What phi misses of a query for being of no task seen is an effect that such queries share, in every draw.
+        loadings = testlet_loadings(draws, features)
+        unseen = loadings[:, -1] * np.float32(np.sqrt(TASK_SHARE))
+        mean_b += unseen * _flat(draws["unseen_difficulty"])[:, None]
+        mean_a += unseen[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
+        novelty = np.maximum(novelty - unseen**2, np.float32(0.0))
+    sd_a = np.sqrt(residual_a**2 + kernel_a**2 * novelty[:, None])
+    loadings = np.broadcast_to(loadings, (len(mean_a), *loadings.shape))
     return ItemDistribution(
         mean_b,
         np.sqrt(residual_b[:, None] ** 2 + kernel_b[:, None] ** 2 * novelty),
-        mean_a,
-        np.sqrt(residual_a**2 + kernel_a**2 * novelty[:, None]),
+        np.concatenate([mean_a, loadings], axis=2),
+        np.concatenate([sd_a, np.zeros_like(loadings)], axis=2),
     )
+
+
+def testlet_loadings(
+    draws: xr.Dataset, features: Float[np.ndarray, "query feature"]
+) -> Float32[np.ndarray, "query testlet"]:
+    """``P(t | x)`` for every task, and ``sqrt(1 - sum_t P(t | x))`` for the unseen one, whose probability is what is missing to 1.
+
+    The root, because the effect of a query that is of no task seen with probability u has the variance ``u s_v^2``.
+    """
+    place = {str(name): k for k, name in enumerate(draws["feature"].values)}
+    columns = [place[str(name)] for name in draws["testlet"].values[:-1]]
+    probability = task_probability(features[:, columns])
+    unseen = np.sqrt(np.maximum(1.0 - probability.sum(axis=1, keepdims=True), 0.0))
+    return np.hstack([probability, unseen]).astype(np.float32)
 
 
 def expected_p_correct(

@@ -5,7 +5,8 @@ import xarray as xr
 
 from bayes_irt_router.irt.crude_estimates import CrudeEstimates, crude_estimates
 from bayes_irt_router.irt.llm_covariates import family_index
-from bayes_irt_router.irt.mirt import MIRT, graded_queries
+from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.score_distributions import graded_queries
 
 SPREAD = 0.2  # SD of the jitter: on logits for difficulty, on the log for scales, in SDs for ability
 
@@ -57,6 +58,11 @@ def _jittered(
     if traits > 1:
         point["ability_specific"] = np.concatenate([coordinates[k + 1 :, k + 1] for k in range(traits - 1)])
         point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
+    tasks = int((data["feature_group"].values == "task").sum())
+    if model.testlets and tasks:
+        point["testlet_sd"] = 0.3 * np.exp(noise())
+        point["testlet_residual"] = noise(data.sizes["llm"], tasks + 1)
+        point["unseen_task"] = noise(1 + traits)
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))
     if model.families:

@@ -57,7 +57,7 @@ def item_insight(posterior: Posterior, queries: xr.Dataset) -> ItemInsight:
         np.ones(items.difficulty_mean.shape),
         features,
         np.zeros(items.difficulty_mean.shape),
-        items.discrimination_mean.astype(np.float64),
+        items.discrimination_mean[:, :, : draws.sizes["trait"]].astype(np.float64),
         draws["difficulty"].mean(("chain", "draw")).values.astype(np.float64),
         ("",) * len(features),
     )

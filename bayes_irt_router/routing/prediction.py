@@ -6,7 +6,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.response import drawn_items, expected_p_correct, item_distribution, p_correct
+from bayes_irt_router.irt.response import (
+    abilities,
+    drawn_items,
+    expected_p_correct,
+    item_distribution,
+    p_correct,
+)
 from bayes_irt_router.routing.neural_prediction import predict_neural
 
 BATCH = 128  # queries predicted at once when a long file is predicted piece by piece
@@ -40,7 +46,7 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
     if posterior.record["kind"] == "nirt":
         marginal, conditional = predict_neural(posterior, queries, rng)
     else:
-        ability = draws["ability"].values.reshape(-1, *draws["ability"].shape[2:])
+        ability = abilities(draws)
         items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
         marginal = expected_p_correct(ability, items)
         conditional = p_correct(ability, *drawn_items(items, rng))

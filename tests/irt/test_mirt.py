@@ -15,8 +15,9 @@ from scipy.stats import betabinom, norm
 from bayes_irt_router.data.feature_map import fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
-from bayes_irt_router.irt.mirt import GRADED_STEPS, MIRT, graded_queries, trait_names
+from bayes_irt_router.irt.mirt import MIRT, trait_names
 from bayes_irt_router.irt.priors import MIRTPriors
+from bayes_irt_router.irt.score_distributions import GRADED_STEPS, graded_queries
 
 ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
 QUICK = "FAST_COMPILE"  # Python instead of machine code: compiling would take longer than all evaluations

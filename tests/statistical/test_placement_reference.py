@@ -63,8 +63,9 @@ def agree(fast, reference):
 
 def test_cut(posterior, given):
     bank, prior = ItemBank.of(posterior), new_llm_prior(posterior)
-    draws = posterior.draws
-    a = draws["discrimination"].values.reshape(bank.draws, -1, 2).astype(float)
+    draws = bank.posterior.draws
+    a = draws["discrimination"].transpose("chain", "draw", "query", "trait").values.astype(float)
+    a = a.reshape(bank.draws, *a.shape[2:])
     b = draws["difficulty"].values.reshape(bank.draws, -1).astype(float)
     positions, score = given
     theta = cut_by_nuts(

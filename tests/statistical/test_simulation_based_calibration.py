@@ -11,8 +11,9 @@ import xarray as xr
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.inference.random_bank import random_bank
 from bayes_irt_router.inference.rank_uniformity import SPREAD, ecdf_envelope, rank_uniformity
-from bayes_irt_router.inference.simulation_calibration import random_bank, ranks, simulation_based_calibration
+from bayes_irt_router.inference.simulation_calibration import ranks, simulation_based_calibration
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.priors import LOG_SD
 

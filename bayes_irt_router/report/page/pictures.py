@@ -71,8 +71,11 @@ def picture_count(posterior: Posterior, held: HeldOut | None) -> int:
 
 
 def _plan(posterior: Posterior, held: HeldOut | None, level: float, seed: int) -> Plan:
-    posterior = linear_view(posterior)
-    plan = _of_nirt(posterior, level) if posterior.record["kind"] == "nirt" else _of_mirt(posterior, level)
+    if posterior.record["kind"] == "nirt":
+        posterior = linear_view(posterior)
+        plan = _of_nirt(posterior, level)
+    else:
+        plan = _of_mirt(posterior, level)
     plan += _of_both(posterior, level)
     if held is not None:
         plan += [

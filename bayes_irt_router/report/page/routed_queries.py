@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.surface import features_named, surface_matrix
+from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.response import p_correct
 from bayes_irt_router.report.model_difference import NOMINAL_CHARACTERS
@@ -168,7 +169,7 @@ def fitted_queries(posterior: Posterior, *, level: float, seed: int) -> RoutedQu
     table = posterior.tree["queries"].to_dataset()
     task = task_names(posterior)
     kept = spread_over_tasks(task, MOST_QUERIES, np.random.default_rng([seed, 3]))
-    draws = posterior.draws
+    draws = linear_view(posterior).draws
     ability = draws["ability"].values.reshape(-1, *draws["ability"].shape[2:])
     a = draws["discrimination"].values[:, :, kept].reshape(posterior.size, len(kept), -1)
     b = draws["difficulty"].values[:, :, kept].reshape(posterior.size, len(kept))

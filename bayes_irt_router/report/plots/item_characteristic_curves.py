@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.plots.intervals import COLOURS, LEVEL, ends, escaped, flat, new_figure, tidy
 from bayes_irt_router.report.task_accuracy import task_names
@@ -34,7 +35,7 @@ def item_characteristic_curves(
     Raises:
         InputError: a query was not fitted.
     """
-    draws = posterior.draws
+    draws = linear_view(posterior).draws
     known = [str(name) for name in draws["query"].values]
     difficulty = flat(draws["difficulty"])
     if queries is None:

@@ -1,0 +1,112 @@
+"""Which MIRT predicts best: variants by NUTS on four fifths of the train split, judged on the fifth; the test split is never read.
+
+    .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "3;3 without testlets"
+
+A variant is a number of traits, maybe "without testlets". Appends a line for each variant to
+benchmarks/results/model-choice-NAME.jsonl: held-out log loss, its paired difference to the first variant with a 95 % interval by
+bootstrap over queries, and how the chains mixed. Five minutes a variant on two cores.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from provenance import provenance
+
+from bayes_irt_router.data.canonical import read_dataset, select_split
+from bayes_irt_router.data.encoder import Encoder
+from bayes_irt_router.data.featurize import featurize
+from bayes_irt_router.data.files import atomic_path
+from bayes_irt_router.evaluation.metrics import auc, calibration_slope
+from bayes_irt_router.inference.fitting import fit
+from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.routing.prediction import predict_in_batches
+
+RESULTS = Path(__file__).parent / "results"
+PARTS, RESAMPLES = 5, 1000
+
+
+def held_out(task: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A fifth of each task's queries, bool."""
+    held = np.zeros(len(task), dtype=bool)
+    for name in np.unique(task):
+        of_task = rng.permutation(np.flatnonzero(task == name))
+        held[of_task[: len(of_task) // PARTS]] = True
+    return held
+
+
+def run(train: xr.Dataset, judged: xr.Dataset, variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    traits, *rest = variant.split(maxsplit=1)
+    model = MIRT(traits=int(traits), testlets=rest != ["without testlets"])
+    sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
+    posterior = fit(
+        model, train, sampler, seed=arguments.seed, assume_output_tokens=arguments.assume_output_tokens
+    )
+    rng = np.random.default_rng(arguments.seed)
+    p = np.concatenate(
+        [
+            one["p_correct"].mean(("chain", "draw")).values
+            for one in predict_in_batches(posterior, judged, rng)
+        ]
+    ).astype(float)
+    score, trials = judged["score"].values, judged["trials"].values.astype(float)
+    y, q = np.nan_to_num(score), np.clip(p, 1e-6, 1 - 1e-6)
+    loss = -(trials * (y * np.log(q) + (1 - y) * np.log1p(-q))).sum(axis=1)
+    table = posterior.gate.table
+    return {
+        "variant": variant,
+        "log_loss": float(loss.sum() / trials.sum()),
+        "auc": auc(p, score),
+        "slope": calibration_slope(p, score).slope,
+        "largest_r_hat": float(table["r_hat"].max()),
+        "worst": str(table.loc[table["r_hat"].idxmax(), "name"]),
+        "share_of_quantities_above_1.05": float((table["r_hat"] > 1.05).mean()),
+        "smallest_ess": float(table[["ess_bulk", "ess_tail"]].min().min()),
+        "leapfrog_steps": posterior.record["leapfrog_steps"],
+        "seconds": posterior.record["seconds"],
+        "loss": loss,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--variants", required=True, help="separated by semicolons; the first is compared to")
+    parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--tune", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--assume-output-tokens", type=int, default=None)
+    arguments = parser.parse_args()
+
+    data = featurize(select_split(read_dataset(arguments.data), "train"), Encoder())
+    held = held_out(data["task"].values.astype(str), np.random.default_rng(arguments.seed))
+    train, judged = data.isel(query=~held), data.isel(query=held)
+    silent = ~(train["trials"].values > 0).any(axis=0)
+    train, judged = train.isel(llm=~silent), judged.isel(llm=~silent)
+    count = judged["trials"].values.sum(axis=1)
+    path = RESULTS / f"model-choice-{arguments.data.name}.jsonl"
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    first = None
+    for variant in arguments.variants.split(";"):
+        found = run(train, judged, variant.strip(), arguments)
+        loss = found.pop("loss")
+        first = loss if first is None else first
+        resampled = np.random.default_rng(1).integers(len(loss), size=(RESAMPLES, len(loss)))
+        differences = (loss - first)[resampled].sum(axis=1) / count[resampled].sum(axis=1)
+        found["minus_first"] = float((loss - first).sum() / count.sum())
+        found["interval"] = np.quantile(differences, [0.025, 0.975]).tolist()
+        settings = {"seed": arguments.seed, "draws": arguments.draws, "tune": arguments.tune}
+        before += json.dumps({**found, **settings, **provenance()}) + "\n"
+        with atomic_path(path) as temporary:
+            temporary.write_text(before, encoding="utf-8", newline="\n")
+        print({k: round(v, 4) if isinstance(v, float) else v for k, v in found.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
