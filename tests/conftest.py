@@ -49,9 +49,14 @@ def bank() -> Callable[..., xr.Dataset]:
     from bayes_irt_router.data.simulation import simulate
     from bayes_irt_router.data.surface import features_named, surface_matrix
 
-    def make(queries: int = 48, llms: int = 6, *, dims: int = 16, seed: int = 0) -> xr.Dataset:
+    def make(
+        queries: int = 48, llms: int = 6, *, dims: int = 16, seed: int = 0, tasks: int | None = None
+    ) -> xr.Dataset:
         rng = np.random.default_rng(seed)
         data = simulate(rng, queries=max(queries, 32), llms=llms).dataset.isel(query=slice(queries))
+        if tasks is not None:  # few enough that each has queries enough to be told apart
+            names = np.unique(data["task"].values.astype(str))[:tasks]
+            data = data.assign_coords(task=("query", names[np.arange(queries) % tasks].astype(object)))
         tasks, task = np.unique(data["task"].values.astype(str), return_inverse=True)
         vectors = rng.standard_normal((len(tasks), dims))[task] + 0.5 * rng.standard_normal((queries, dims))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -73,7 +78,7 @@ def small_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
     from bayes_irt_router.irt.mirt import MIRT
 
     sampler = NUTS(draws=100, tune=100, chains=4, max_tree_depth=5)
-    return fit(MIRT(traits=2), bank(), sampler, seed=1, keep_texts=True, progress=False)
+    return fit(MIRT(traits=2), bank(tasks=3), sampler, seed=1, keep_texts=True, progress=False)
 
 
 @pytest.fixture(scope="session")

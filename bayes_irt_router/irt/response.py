@@ -51,7 +51,7 @@ def task_probability(columns: Float[np.ndarray, "query task"]) -> Float[np.ndarr
     return columns / np.sqrt(TASK_SHARE)
 
 
-def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait"]:
+def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait_or_testlet"]:
     """Everything that a discrimination is multiplied by: the traits, and behind them the testlet effects, if the model has them.
 
     A testlet effect is an ability that only queries of its task ask for: ``a . theta + P(t | x) v`` is one product. So whatever is
@@ -66,7 +66,7 @@ def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait"]:
 
 def with_testlets(
     discrimination: Float32[np.ndarray, "draw query trait"], probability: Float[np.ndarray, "query task"]
-) -> Float32[np.ndarray, "draw query trait"]:
+) -> Float32[np.ndarray, "draw query trait_or_testlet"]:
     """Fitted queries' discriminations as :func:`abilities` needs them: P(t | x) behind them, and 0 for the unseen task."""
     loadings = np.column_stack([probability, np.zeros(len(probability))]).astype(np.float32)
     shape = (len(discrimination), *loadings.shape)

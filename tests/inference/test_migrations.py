@@ -10,6 +10,7 @@ import xarray as xr
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference import migrations, storage
 from bayes_irt_router.inference.migrations import Content, migrated, newest_version
+from bayes_irt_router.irt.mirt import MIRT
 
 
 def doubled(old: Content) -> Content:
@@ -35,6 +36,7 @@ def older(small_fit, tmp_path, monkeypatch):
     storage.save(replace(small_fit.thin(8), texts=None), current)
     record = json.loads((current / storage.RECORD).read_text(encoding="utf-8"))
     record["text_encoder"] = record.pop("encoder")
+    record["schema_version"] = 1
     (current / storage.RECORD).write_text(json.dumps(record), encoding="utf-8")
     with xr.open_datatree(current / storage.DRAWS, engine="h5netcdf") as tree:
         groups = {name: node.to_dataset().load() for name, node in tree.children.items()}
@@ -78,3 +80,19 @@ def test_an_older_folder_that_is_incomplete_is_told(older):
 
 def test_the_version_that_is_written_is_the_newest():
     assert newest_version(migrations.MIGRATIONS) == storage.SCHEMA_VERSION
+
+
+def test_a_folder_of_the_time_before_effects_on_tasks_has_none(small_fit, tmp_path):
+    folder = tmp_path / "model"
+    draws = small_fit.draws.drop_vars(
+        ["testlet_effect", "testlet_sd", "unseen_difficulty", "unseen_discrimination", "testlet"]
+    )
+    groups = {name: node.to_dataset() for name, node in small_fit.tree.children.items()}
+    storage.save(replace(small_fit, tree=xr.DataTree.from_dict({**groups, "posterior": draws})), folder)
+    path = folder / storage.RECORD
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["schema_version"] = 1
+    del record["model"]["testlets"], record["model"]["priors"]["testlet"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    model = MIRT.from_dict(storage.load(folder).record["model"])
+    assert model == MIRT(traits=2, testlets=False)

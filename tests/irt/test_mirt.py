@@ -12,11 +12,12 @@ from scipy.linalg import qr
 from scipy.special import expit, gammaln
 from scipy.stats import betabinom, norm
 
-from bayes_irt_router.data.feature_map import fit_feature_map
+from bayes_irt_router.data.feature_map import TASK_SHARE, fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
 from bayes_irt_router.irt.mirt import MIRT, trait_names
 from bayes_irt_router.irt.priors import MIRTPriors
+from bayes_irt_router.irt.response import UNSEEN_TASK
 from bayes_irt_router.irt.score_distributions import GRADED_STEPS, graded_queries
 
 ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
@@ -45,6 +46,13 @@ def with_answers(data, kind, seed=0):
         score[0, 2], trials[0, 2] = 0.37, 1
     score = np.where(trials > 0, score, np.nan)
     return data.assign(score=(("query", "llm"), score), trials=(("query", "llm"), trials))
+
+
+@pytest.fixture(scope="module")
+def with_tasks(bank):
+    """The same, with features of a map that tells two tasks apart."""
+    data = bank(32, llms=7, seed=2, tasks=2)
+    return fit_feature_map(data).apply_in_training(data).isel(query=slice(12))
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +156,14 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
         )
         discrimination[:, d] += np.sqrt(variance) * v["discrimination_residual"][d]
 
+    testlets = mirt.testlets and "task" in data["feature_group"].values
+    if testlets:
+        total += log_normal(v["testlet_sd"], priors.testlet) + normal(v["testlet_residual"])
+        total += normal(v["unseen_task"])
+        probability = phi[:, data["feature_group"].values == "task"] / np.sqrt(TASK_SHARE)
+        centred = v["testlet_residual"] - v["testlet_residual"].mean(axis=0)
+        effect = v["testlet_sd"] * centred[:, :-1]  # the last is of a task that no query is of
+
     theta = framed_ability(mirt, data, v, contrasts)
     graded = graded_queries(data)
     for i in range(data.sizes["query"]):
@@ -156,6 +172,8 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
             if n == 0:
                 continue
             logit = discrimination[i] @ theta[j] - v["difficulty"][i]
+            if testlets:
+                logit += probability[i] @ effect[j]
             assert abs(logit) < 9
             p = expit(logit)
             if graded[i]:
@@ -226,6 +244,33 @@ def test_log_density_without_graded_answers(mapped, kind):
     data = with_answers(mapped, kind)
     assert not graded_queries(data).any()
     check_log_density(build(MIRT(traits=2), data))
+
+
+@pytest.mark.parametrize("traits", [1, 3])
+def test_log_density_with_effects_of_llms_on_tasks(with_tasks, traits):
+    check_log_density(build(MIRT(traits=traits), with_answers(with_tasks, "graded")))
+
+
+def test_effects_on_tasks_can_be_left_out(with_tasks):
+    built = build(MIRT(traits=2, testlets=False), with_answers(with_tasks, "single"))
+    assert "testlet_effect" not in built.model.named_vars
+    check_log_density(built)
+
+
+def test_effects_on_tasks_are_relative_to_the_fitted_llms_and_those_of_an_unseen_task_are_their_prior(
+    with_tasks,
+):
+    model = MIRT(traits=2).build(with_answers(with_tasks, "single"))
+    rng, density = np.random.default_rng(4), model.compile_logp(mode=QUICK)
+    assert list(model.coords["testlet"])[-1] == UNSEEN_TASK
+    (effect,) = compiled(model, "testlet_effect")(random_point(model, rng))
+    np.testing.assert_allclose(effect.mean(axis=0), 0.0, atol=1e-6)
+    point = random_point(model, rng)
+    moved = {name: value.copy() for name, value in point.items()}
+    moved["testlet_residual"][:, -1] = rng.standard_normal(7)
+    moved["unseen_task"] = rng.standard_normal(3)
+    change = sum(normal(moved[n]) - normal(point[n]) for n in ("testlet_residual", "unseen_task"))
+    assert density(moved) - density(point) == pytest.approx(change, abs=1e-4)
 
 
 def test_ability_has_mean_0_sd_1_and_no_correlation_at_every_point(built):

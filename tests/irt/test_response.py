@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from bayes_irt_router.data.feature_map import TASK_SHARE
 from bayes_irt_router.irt.response import (
+    UNSEEN_TASK,
     ItemDistribution,
+    abilities,
     drawn_items,
     expected_logistic,
     expected_p_correct,
@@ -31,6 +34,10 @@ def distribution(draws, queries, traits, rng):
             rng.uniform(0, 1, (draws, queries, traits)),
         )
     )
+
+
+def logit_of(p):
+    return np.log(p) - np.log1p(-p)
 
 
 def hyperparameters(traits, rng, chains=2, draws=3, features=4):
@@ -163,3 +170,59 @@ def test_without_residuals_nothing_is_drawn():
     expected = p_correct(ability, items.discrimination_mean, items.difficulty_mean)
     np.testing.assert_allclose(expected_p_correct(ability, certain), expected, atol=1e-6)
     np.testing.assert_allclose(p_correct(ability, *drawn_items(certain, rng)), expected, atol=1e-6)
+
+
+@pytest.fixture
+def with_testlets_drawn():
+    """Draws of a model with two tasks, and queries: of the first, of the second, of both a little, and of neither."""
+    rng = np.random.default_rng(8)
+    draws = hyperparameters(2, rng)
+    shape = (2, 3)
+    draws = draws.assign_coords(
+        feature=["length", "kernel_0", "task_law", "task_maths"],
+        testlet=["task_law", "task_maths", UNSEEN_TASK],
+    ).assign(
+        testlet_effect=(("chain", "draw", "llm", "testlet"), rng.standard_normal((*shape, 3, 3))),
+        unseen_difficulty=(("chain", "draw"), rng.standard_normal(shape)),
+        unseen_discrimination=(("chain", "draw", "trait"), rng.standard_normal((*shape, 2))),
+    )
+    probability = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.3], [0.0, 0.0]])
+    phi = np.column_stack([rng.standard_normal(4), np.full(4, 0.2), probability * np.sqrt(TASK_SHARE)])
+    novelty = 1.0 - (phi[:, 1:] ** 2).sum(axis=1)
+    return draws, phi, novelty, probability
+
+
+def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_an_unseen_one(
+    with_testlets_drawn,
+):
+    draws, phi, novelty, probability = with_testlets_drawn
+    without = item_distribution(draws.drop_vars("testlet_effect"), phi, novelty)
+    items = item_distribution(draws, phi, novelty)
+    theta, traits = abilities(draws), draws["ability"].values.reshape(6, 3, 2)
+    certain = ItemDistribution(
+        *(np.zeros_like(v) if k % 2 else v for k, v in enumerate(vars(items).values()))
+    )
+    logit = logit_of(expected_p_correct(theta, certain))
+    effect = draws["testlet_effect"].values.reshape(6, 3, 3)
+    unseen = 1.0 - probability.sum(axis=1)
+    for s in range(6):
+        shift_b = draws["unseen_difficulty"].values.reshape(6)[s]
+        shift_a = draws["unseen_discrimination"].values.reshape(6, 2)[s]
+        for i in range(4):
+            root = np.sqrt(TASK_SHARE * unseen[i])
+            a = without.discrimination_mean[s, i] + root * shift_a
+            b = without.difficulty_mean[s, i] + root * shift_b
+            for j in range(3):
+                own = probability[i] @ effect[s, j, :2] + np.sqrt(unseen[i]) * effect[s, j, 2]
+                assert logit[s, i, j] == pytest.approx(a @ traits[s, j] - b + own, abs=1e-3)
+
+
+def test_what_a_query_shares_with_others_of_its_unseen_task_is_no_residual_of_its_own(with_testlets_drawn):
+    draws, phi, novelty, probability = with_testlets_drawn
+    items, without = (
+        item_distribution(one, phi, novelty) for one in (draws, draws.drop_vars("testlet_effect"))
+    )
+    kernel = draws["difficulty_kernel_sd"].values.reshape(6, 1) ** 2
+    shared = TASK_SHARE * (1.0 - probability.sum(axis=1)) * kernel
+    np.testing.assert_allclose(items.difficulty_sd**2 + shared, without.difficulty_sd**2, rtol=1e-4)
+    assert (items.discrimination_sd[:, :, 2:] == 0).all()

@@ -61,9 +61,9 @@ def test_ranks_are_uniform(calibration):
 
 @pytest.mark.slow
 def test_ranks_are_uniform_with_everything_the_model_offers():
-    """Graded scores, repeated trials, missing cells, unanswered queries, three traits, families, a covariate."""
+    """Graded scores, repeated trials, missing cells, unanswered queries, three traits, tasks, families, a covariate."""
     rng = np.random.default_rng(3)
-    data = random_bank(rng, queries=24, llms=8)
+    data = random_bank(rng, queries=24, llms=8, tasks=3)
     trials = rng.integers(0, 4, data["score"].shape)
     trials[-2:] = 0
     score = np.zeros(trials.shape)
@@ -79,7 +79,7 @@ def test_ranks_are_uniform_with_everything_the_model_offers():
         model, data, 64, sampler=SAMPLER, keep_draws=KEPT, seed=4, progress=False
     )
     check_draws(result)
-    assert {"family_sd", "covariate_weight", "score_precision", "predicted cell"} <= set(
+    assert {"family_sd", "testlet_sd", "covariate_weight", "score_precision", "predicted cell"} <= set(
         result["sort"].values
     )
     judged = uniformity(result["truth"], result["value"])
