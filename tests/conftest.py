@@ -78,6 +78,17 @@ def small_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
     from bayes_irt_router.irt.mirt import MIRT
 
     sampler = NUTS(draws=100, tune=100, chains=4, max_tree_depth=5)
+    return fit(MIRT(traits=2), bank(), sampler, seed=1, keep_texts=True, progress=False)
+
+
+@pytest.fixture(scope="session")
+def testlet_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
+    """The same for queries of three tasks that are told apart: LLMs have effects of their own on them."""
+    from bayes_irt_router.inference.fitting import fit
+    from bayes_irt_router.inference.nuts import NUTS
+    from bayes_irt_router.irt.mirt import MIRT
+
+    sampler = NUTS(draws=100, tune=100, chains=4, max_tree_depth=5)
     return fit(MIRT(traits=2), bank(tasks=3), sampler, seed=1, keep_texts=True, progress=False)
 
 
