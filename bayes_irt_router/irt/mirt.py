@@ -45,8 +45,9 @@ class MIRT:
     ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
     Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item
     parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
-    discrimination (mu_1 > 0, mu_d = 0 otherwise). The specific traits share their SDs, so that nothing tells their rotations apart;
-    one representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
+    discrimination (mu_1 > 0, mu_d = 0 otherwise): it is the direction in which the mean discrimination points. All traits share
+    their SDs, so that nothing else tells directions apart, and there is one mode; of the specific traits' rotations one
+    representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
     diagonal.
 
     ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an LLM is better at on a task than its traits say, centred over the
@@ -139,16 +140,11 @@ class MIRT:
         novelty = constant(data["novelty"].values)
         count = int(surface.sum())
 
-        def each_trait(scale: "TensorVariable") -> "TensorVariable":
-            """(trait_kind,) to (trait, 1), by concatenation: the gradient of an index is a scatter, slow on CPUs."""
-            return pt.concatenate([scale[:1], pt.ones(traits - 1) * scale[-1]])[:, None]
-
         coords = {
             "query": data["query"].values,
             "llm": data["llm"].values,
             "trait": trait_names(traits),
             "raw_trait": trait_names(traits),
-            "trait_kind": ["general", "specific"][: min(traits, 2)],
             "feature": data["feature"].values,
             "component": np.arange(features.shape[1]),
         }
@@ -165,14 +161,14 @@ class MIRT:
             component_b = pt.concatenate([surface_b * component_b[:count], kernel_b * component_b[count:]])
 
             mean_a = pm.HalfNormal("discrimination_mean", priors.discrimination_mean)
-            surface_a = _scale("discrimination_surface_sd", priors.discrimination_surface, "trait_kind")
-            kernel_a = _scale("discrimination_kernel_sd", priors.discrimination_kernel, "trait_kind")
-            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual, "trait_kind")
+            surface_a = _scale("discrimination_surface_sd", priors.discrimination_surface)
+            kernel_a = _scale("discrimination_kernel_sd", priors.discrimination_kernel)
+            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual)
             component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
             component_a = pt.concatenate(
                 [
-                    each_trait(surface_a) * component_a[:, :count],
-                    each_trait(kernel_a) * component_a[:, count:],
+                    surface_a * component_a[:, :count],
+                    kernel_a * component_a[:, count:],
                 ],
                 axis=1,
             )
@@ -186,7 +182,7 @@ class MIRT:
                 pt.sqrt(residual_b**2 + kernel_b**2 * novelty),
                 dims="query",
             )
-            spread = pt.sqrt(each_trait(residual_a) ** 2 + each_trait(kernel_a) ** 2 * novelty)
+            spread = pt.sqrt(residual_a**2 + kernel_a**2 * novelty)
             shift = pt.concatenate([mean_a[None], pt.zeros(traits - 1)])[:, None]
             discrimination = shift + linear[1:] + spread * eta  # (trait, query)
             pm.Deterministic("discrimination", discrimination.T, dims=("query", "trait"))
@@ -198,7 +194,7 @@ class MIRT:
 
             logit = ability @ discrimination - difficulty
             if self.testlets and (task := data["feature_group"].values == "task").any():
-                effect = self._testlet_effect(data, kernel_b, each_trait(kernel_a)[:, 0])
+                effect = self._testlet_effect(data, kernel_b, kernel_a)
                 logit = logit + effect[:, :-1] @ constant(task_probability(features[:, task])).T
             self._likelihood(data, logit)
         return model

@@ -90,9 +90,9 @@ def item_distribution(
     mean_b = _flat(draws["difficulty_weight"]) @ features.T + _flat(draws["difficulty_mean"])[:, None]
 
     residual_b, kernel_b = _flat(draws["difficulty_residual_sd"]), _flat(draws["difficulty_kernel_sd"])
-    kind = np.minimum(np.arange(traits), 1)  # the specific traits share their SDs
-    residual_a = _flat(draws["discrimination_residual_sd"])[:, None, kind]
-    kernel_a = _flat(draws["discrimination_kernel_sd"])[:, None, kind]
+    residual_a, kernel_a = (
+        _each_trait(draws[f"discrimination_{name}_sd"], traits) for name in ("residual", "kernel")
+    )
     novelty = novelty.astype(np.float32)
     loadings = np.zeros((len(features), 0), dtype=np.float32)
     if "testlet_effect" in draws:
@@ -168,6 +168,14 @@ def drawn_items(
         items.discrimination_mean + items.discrimination_sd * eta,
         items.difficulty_mean + items.difficulty_sd * eps,
     )
+
+
+def _each_trait(sd: xr.DataArray, traits: int) -> Float32[np.ndarray, "draw 1 trait"]:
+    """An SD for each trait; models of the first version had one for the general and one for the specific traits."""
+    flat = _flat(sd)
+    if flat.ndim == 2:
+        return flat[:, None, np.minimum(np.arange(traits), 1)]
+    return np.repeat(flat[:, None, None], traits, axis=2)
 
 
 def _flat(values: xr.DataArray) -> Float32[np.ndarray, "draw ..."]:

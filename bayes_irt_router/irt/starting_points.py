@@ -33,7 +33,6 @@ def _jittered(
     model: MIRT, data: xr.Dataset, crude: CrudeEstimates, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     traits, features, queries = model.traits, data.sizes["feature"], data.sizes["query"]
-    kinds = min(traits, 2)
 
     def noise(*shape: int) -> np.ndarray:
         return np.asarray(SPREAD * rng.standard_normal(shape))
@@ -49,9 +48,9 @@ def _jittered(
         "difficulty_component": noise(features),
         "difficulty": crude.difficulty + noise(queries),
         "discrimination_mean": 1.0 * np.exp(noise()),
-        "discrimination_surface_sd": 0.05 * np.exp(noise(kinds)),
-        "discrimination_kernel_sd": 0.3 * np.exp(noise(kinds)),
-        "discrimination_residual_sd": 0.3 * np.exp(noise(kinds)),
+        "discrimination_surface_sd": 0.05 * np.exp(noise()),
+        "discrimination_kernel_sd": 0.3 * np.exp(noise()),
+        "discrimination_residual_sd": 0.3 * np.exp(noise()),
         "discrimination_component": noise(traits, features),
         "discrimination_residual": noise(traits, queries),
     }

@@ -150,10 +150,7 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
     discrimination = phi @ weight_a.T
     discrimination[:, 0] += v["discrimination_mean"]
     for d in range(traits):
-        kind = min(d, 1)
-        variance = (
-            v["discrimination_residual_sd"][kind] ** 2 + v["discrimination_kernel_sd"][kind] ** 2 * novelty
-        )
+        variance = v["discrimination_residual_sd"] ** 2 + v["discrimination_kernel_sd"] ** 2 * novelty
         discrimination[:, d] += np.sqrt(variance) * v["discrimination_residual"][d]
 
     testlets = mirt.testlets and "task" in data["feature_group"].values
@@ -297,10 +294,10 @@ def test_named_weights_have_the_prior_of_the_sampled_ones(mapped):
     for d in range(2):
         component = v["discrimination_component"][d]
         assert np.linalg.norm(weight_a[d, surface]) == pytest.approx(
-            v["discrimination_surface_sd"][d] * np.linalg.norm(component[: surface.sum()])
+            v["discrimination_surface_sd"] * np.linalg.norm(component[: surface.sum()])
         )
         np.testing.assert_allclose(
-            weight_a[d, ~surface], v["discrimination_kernel_sd"][d] * component[surface.sum() :]
+            weight_a[d, ~surface], v["discrimination_kernel_sd"] * component[surface.sum() :]
         )
 
 

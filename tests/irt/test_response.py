@@ -42,7 +42,6 @@ def logit_of(p):
 
 def hyperparameters(traits, rng, chains=2, draws=3, features=4):
     """A posterior with independent random values where the MIRT has its hyperparameters."""
-    kinds = min(traits, 2)
     shapes = {
         "difficulty_mean": (),
         "difficulty_residual_sd": (),
@@ -50,11 +49,11 @@ def hyperparameters(traits, rng, chains=2, draws=3, features=4):
         "discrimination_mean": (),
         "difficulty_weight": ("feature",),
         "discrimination_weight": ("trait", "feature"),
-        "discrimination_residual_sd": ("trait_kind",),
-        "discrimination_kernel_sd": ("trait_kind",),
+        "discrimination_residual_sd": (),
+        "discrimination_kernel_sd": (),
         "ability": ("llm", "trait"),
     }
-    sizes = {"feature": features, "trait": traits, "trait_kind": kinds, "llm": 3}
+    sizes = {"feature": features, "trait": traits, "llm": 3}
     return xr.Dataset(
         {
             name: (
@@ -120,15 +119,25 @@ def test_item_distribution_follows_the_equations(traits):
             assert items.difficulty_mean[s, i] == pytest.approx(mean, rel=1e-4)
             assert items.difficulty_sd[s, i] == pytest.approx(np.sqrt(variance), rel=1e-4)
             for d in range(traits):
-                kind = 0 if d == 0 else 1
                 mean = float(one["discrimination_weight"].values[d] @ phi[i])
                 mean += float(one["discrimination_mean"]) if d == 0 else 0.0
                 variance = (
-                    one["discrimination_residual_sd"].values[kind] ** 2
-                    + one["discrimination_kernel_sd"].values[kind] ** 2 * novelty[i]
+                    float(one["discrimination_residual_sd"]) ** 2
+                    + float(one["discrimination_kernel_sd"]) ** 2 * novelty[i]
                 )
                 assert items.discrimination_mean[s, i, d] == pytest.approx(mean, rel=1e-4, abs=1e-5)
                 assert items.discrimination_sd[s, i, d] == pytest.approx(np.sqrt(variance), rel=1e-4)
+
+
+def test_models_of_the_first_version_have_an_sd_for_the_general_and_one_for_the_specific_traits():
+    draws = hyperparameters(3, np.random.default_rng(0))
+    sds = ("discrimination_residual_sd", "discrimination_kernel_sd")
+    both = {
+        name: (("chain", "draw", "trait_kind"), draws[name].values[..., None] * [1.0, 0.5]) for name in sds
+    }
+    phi, novelty = np.zeros((1, 4)), np.ones(1)
+    new, old = (item_distribution(one, phi, novelty).discrimination_sd for one in (draws, draws.assign(both)))
+    np.testing.assert_allclose(old, new * np.array([1.0, 0.5, 0.5]), rtol=1e-5)
 
 
 def test_expected_p_correct_is_the_mean_over_drawn_items():
