@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.nuts import NUTS, precision, sample_nuts
-from bayes_irt_router.irt.mirt import MIRT, testlet_names
+from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.response import task_probability, with_testlets
 from bayes_irt_router.irt.starting_points import starting_points
 
@@ -53,7 +53,7 @@ def joint_by_nuts(
     sampler = sampler.for_answers(int(data["trials"].sum()))
     rng = np.random.default_rng(seed)
     task = data["feature_group"].values == "task"
-    testlets = testlet_names(data) if model.testlets and task.any() else []
+    testlets = model.testlets_of(data)
     probability = task_probability(data["features"].values[:, task])
     starts = [
         {**start, "new_residual": rng.standard_normal(model.traits + len(testlets)).astype(np.float32)}

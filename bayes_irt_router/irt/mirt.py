@@ -50,9 +50,10 @@ class MIRT:
     representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
     diagonal.
 
-    ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an LLM is better at on a task than its traits say, centred over the
-    fitted LLMs. ``P(t | x)`` are the feature map's task probabilities; in the original the testlet of an item is known. A query that is
-    of no task seen gets effects, a difficulty and discriminations of an unseen task, the same for all such queries in a draw.
+    Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
+    LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
+    the original the testlet of an item is known. A query that is of no task seen gets effects, a difficulty and discriminations of an
+    unseen task, the same for all such queries in a draw.
 
     Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
     (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
@@ -66,7 +67,7 @@ class MIRT:
         priors: scales of all priors.
         covariates: LLM covariates that ability is regressed on, of ``release_date``, ``log_parameters``, ``log_price``.
         families: whether LLMs of one family share an effect.
-        testlets: whether LLMs have effects of their own on the tasks that the feature map tells apart.
+        testlets: whether LLMs have effects of their own on tasks, where the feature map tells more tasks apart than there are traits.
     """
 
     traits: int = 3
@@ -109,6 +110,17 @@ class MIRT:
                 f"{self.traits} traits need at least {self.traits + 2} LLMs, the data have {data.sizes['llm']}; "
                 "use fewer traits or more LLMs."
             )
+
+    def testlets_of(self, data: xr.Dataset) -> list[str]:
+        """The coordinate values of the dim ``testlet``: the columns of task probabilities, and ``unseen_task``.
+
+        Empty where there are no more tasks than traits: D traits can hold whatever LLMs do on D tasks, and testlets beside them would
+        leave it open which of the two does.
+        """
+        task = data["feature_group"].values == "task"
+        if not self.testlets or task.sum() <= self.traits:
+            return []
+        return [*(str(name) for name in data["feature"].values[task]), UNSEEN_TASK]
 
     def build(self, data: xr.Dataset, contrasts: np.ndarray | None = None) -> "pm.Model":
         """The PyMC model of a dataset, in the precision that ``pytensor.config.floatX`` says.
@@ -193,7 +205,8 @@ class MIRT:
             pm.Deterministic("discrimination_weight", named_a, dims=("trait", "feature"))
 
             logit = ability @ discrimination - difficulty
-            if self.testlets and (task := data["feature_group"].values == "task").any():
+            if self.testlets_of(data):
+                task = data["feature_group"].values == "task"
                 effect = self._testlet_effect(data, kernel_b, kernel_a)
                 logit = logit + effect[:, :-1] @ constant(task_probability(features[:, task])).T
             self._likelihood(data, logit)
@@ -260,8 +273,7 @@ class MIRT:
         """
         import pymc as pm
 
-        names = testlet_names(data)
-        pm.modelcontext(None).add_coord("testlet", names)
+        pm.modelcontext(None).add_coord("testlet", self.testlets_of(data))
         sd = _scale("testlet_sd", self.priors.testlet)
         z = pm.Normal("testlet_residual", 0.0, 1.0, dims=("llm", "testlet"))
         z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty
@@ -307,12 +319,6 @@ def trait_names(traits: int) -> list[str]:
     ['general', 'specific_1', 'specific_2']
     """
     return ["general", *(f"specific_{d}" for d in range(1, traits))]
-
-
-def testlet_names(data: xr.Dataset) -> list[str]:
-    """The columns of task probabilities, and ``unseen_task``: the coordinate values of the dim ``testlet``."""
-    task = data["feature_group"].values == "task"
-    return [*(str(name) for name in data["feature"].values[task]), UNSEEN_TASK]
 
 
 def _scale(name: str, median: float, dims: str | None = None) -> "TensorVariable":

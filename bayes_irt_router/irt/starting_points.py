@@ -57,10 +57,9 @@ def _jittered(
     if traits > 1:
         point["ability_specific"] = np.concatenate([coordinates[k + 1 :, k + 1] for k in range(traits - 1)])
         point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
-    tasks = int((data["feature_group"].values == "task").sum())
-    if model.testlets and tasks:
+    if testlets := model.testlets_of(data):
         point["testlet_sd"] = 0.3 * np.exp(noise())
-        point["testlet_residual"] = noise(data.sizes["llm"], tasks + 1)
+        point["testlet_residual"] = noise(data.sizes["llm"], len(testlets))
         point["unseen_task"] = noise(1 + traits)
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))

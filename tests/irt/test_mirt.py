@@ -50,8 +50,8 @@ def with_answers(data, kind, seed=0):
 
 @pytest.fixture(scope="module")
 def with_tasks(bank):
-    """The same, with features of a map that tells two tasks apart."""
-    data = bank(32, llms=7, seed=2, tasks=2)
+    """The same, with features of a map that tells four tasks apart."""
+    data = bank(48, llms=7, seed=2, tasks=4)
     return fit_feature_map(data).apply_in_training(data).isel(query=slice(12))
 
 
@@ -153,7 +153,7 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
         variance = v["discrimination_residual_sd"] ** 2 + v["discrimination_kernel_sd"] ** 2 * novelty
         discrimination[:, d] += np.sqrt(variance) * v["discrimination_residual"][d]
 
-    testlets = mirt.testlets and "task" in data["feature_group"].values
+    testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > traits
     if testlets:
         total += log_normal(v["testlet_sd"], priors.testlet) + normal(v["testlet_residual"])
         total += normal(v["unseen_task"])
@@ -248,8 +248,9 @@ def test_log_density_with_effects_of_llms_on_tasks(with_tasks, traits):
     check_log_density(build(MIRT(traits=traits), with_answers(with_tasks, "graded")))
 
 
-def test_effects_on_tasks_can_be_left_out(with_tasks):
-    built = build(MIRT(traits=2, testlets=False), with_answers(with_tasks, "single"))
+@pytest.mark.parametrize("mirt", [MIRT(traits=2, testlets=False), MIRT(traits=4)])
+def test_effects_on_tasks_are_left_out_on_request_and_where_traits_can_hold_them(with_tasks, mirt):
+    built = build(mirt, with_answers(with_tasks, "single"))
     assert "testlet_effect" not in built.model.named_vars
     check_log_density(built)
 

@@ -63,7 +63,7 @@ def test_ranks_are_uniform(calibration):
 def test_ranks_are_uniform_with_everything_the_model_offers():
     """Graded scores, repeated trials, missing cells, unanswered queries, three traits, tasks, families, a covariate."""
     rng = np.random.default_rng(3)
-    data = random_bank(rng, queries=24, llms=8, tasks=3)
+    data = random_bank(rng, queries=24, llms=8, tasks=4)
     trials = rng.integers(0, 4, data["score"].shape)
     trials[-2:] = 0
     score = np.zeros(trials.shape)
