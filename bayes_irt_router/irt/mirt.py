@@ -45,8 +45,9 @@ class MIRT:
     ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
     Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item
     parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
-    discrimination (mu_1 > 0, mu_d = 0 otherwise): it is the direction in which the mean discrimination points. All traits share
-    their SDs, so that nothing else tells directions apart, and there is one mode; of the specific traits' rotations one
+    discrimination (mu_1 > 0, mu_d = 0 otherwise), and a residual SD of its own; both tell it from the specific ones, which share
+    theirs. The weights' SDs are the same for all traits: with a set for the general trait and one for the specific ones, the two
+    could change roles, and chains ended in different modes. Nothing tells the specific traits' rotations apart; one
     representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
     diagonal.
 
@@ -157,6 +158,7 @@ class MIRT:
             "llm": data["llm"].values,
             "trait": trait_names(traits),
             "raw_trait": trait_names(traits),
+            "trait_kind": ["general", "specific"][: min(traits, 2)],
             "feature": data["feature"].values,
             "component": np.arange(features.shape[1]),
         }
@@ -175,7 +177,9 @@ class MIRT:
             mean_a = pm.HalfNormal("discrimination_mean", priors.discrimination_mean)
             surface_a = _scale("discrimination_surface_sd", priors.discrimination_surface)
             kernel_a = _scale("discrimination_kernel_sd", priors.discrimination_kernel)
-            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual)
+            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual, "trait_kind")
+            # By concatenation: the gradient of an index is a scatter, slow on CPUs.
+            residual_a = pt.concatenate([residual_a[:1], pt.ones(traits - 1) * residual_a[-1]])[:, None]
             component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
             component_a = pt.concatenate(
                 [

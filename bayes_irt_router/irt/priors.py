@@ -23,7 +23,7 @@ class MIRTPriors:
             the specific traits have mean discrimination 0.
         discrimination_surface: as for difficulty; one SD for all traits.
         discrimination_kernel: as for difficulty; one SD for all traits.
-        discrimination_residual: as for difficulty; one SD for all traits.
+        discrimination_residual: as for difficulty; one SD for the general trait, one for the specific traits.
         testlet: median of the log-normal prior on the SD of what an LLM is better at on a task than its traits say.
         covariate: SD of the normal prior on the weight of a standardised LLM covariate on ability, in residual SDs of ability.
         family: median of the log-normal prior on the SD of the effect that LLMs of one family share, in the same unit.

@@ -171,7 +171,7 @@ def drawn_items(
 
 
 def _each_trait(sd: xr.DataArray, traits: int) -> Float32[np.ndarray, "draw 1 trait"]:
-    """An SD for each trait; models of the first version had one for the general and one for the specific traits."""
+    """An SD for each trait, from one for all of them, or one for the general and one for the specific traits."""
     flat = _flat(sd)
     if flat.ndim == 2:
         return flat[:, None, np.minimum(np.arange(traits), 1)]

@@ -150,7 +150,9 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
     discrimination = phi @ weight_a.T
     discrimination[:, 0] += v["discrimination_mean"]
     for d in range(traits):
-        variance = v["discrimination_residual_sd"] ** 2 + v["discrimination_kernel_sd"] ** 2 * novelty
+        variance = (
+            v["discrimination_residual_sd"][min(d, 1)] ** 2 + v["discrimination_kernel_sd"] ** 2 * novelty
+        )
         discrimination[:, d] += np.sqrt(variance) * v["discrimination_residual"][d]
 
     testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > traits
