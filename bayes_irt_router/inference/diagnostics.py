@@ -31,6 +31,7 @@ SCALARS = (
     "discrimination_surface_sd",
     "discrimination_kernel_sd",
     "discrimination_residual_sd",
+    "discrimination_residual_ratio",
     "score_precision",
     "testlet_sd",
     "covariate_weight",

@@ -28,6 +28,7 @@ KEPT = (
     "ability",
     "ability_frame",
     "family_effect",
+    "discrimination_shift",
     "testlet_effect",
     "unseen_difficulty",
     "unseen_discrimination",
