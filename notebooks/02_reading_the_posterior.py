@@ -98,8 +98,8 @@ print("SD:         ", theta.std(axis=2).min().round(4), "to", theta.std(axis=2).
 print("correlation:", np.abs((theta[..., 0] * theta[..., 1]).mean(axis=2)).max().round(5), "at most")
 
 # %% [markdown]
-# The first, general trait has a positive mean discrimination: being better at it helps nearly everywhere. It is the direction in which queries
-# differ most beyond what their text tells. The specific traits are contrasts, in a rotation that anchoring LLMs fix.
+# Only the first, general trait has a positive mean discrimination: being better at it helps nearly everywhere. The specific traits are
+# contrasts, in a rotation that anchoring LLMs fix.
 #
 # Two rules follow. An ability of 1.5 means "1.5 standard deviations above the mean *of these LLMs*". And abilities of two fits must not be
 # compared; predictions may.

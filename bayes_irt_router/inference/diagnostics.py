@@ -31,7 +31,6 @@ SCALARS = (
     "discrimination_surface_sd",
     "discrimination_kernel_sd",
     "discrimination_residual_sd",
-    "discrimination_residual_ratio",
     "score_precision",
     "testlet_sd",
     "covariate_weight",

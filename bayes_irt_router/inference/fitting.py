@@ -28,7 +28,6 @@ KEPT = (
     "ability",
     "ability_frame",
     "family_effect",
-    "discrimination_shift",
     "testlet_effect",
     "unseen_difficulty",
     "unseen_discrimination",

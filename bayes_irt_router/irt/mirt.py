@@ -9,7 +9,7 @@ import xarray as xr
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.crude_estimates import crude_estimates
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
-from bayes_irt_router.irt.priors import LOG_SD, RATIO, MIRTPriors
+from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.irt.response import UNSEEN_TASK, task_probability
 from bayes_irt_router.irt.score_distributions import (
     GRADED_STEPS,
@@ -35,7 +35,7 @@ class MIRT:
         p_ij = sigmoid(a_i . theta_j - b_i + sum_t P(t | x_i) v_jt)
         v_jt ~ N(0, s_v^2)                                    (LLM x task)
         b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
-        a_id = mu_d + W_d . phi(x_i) + s_aid eta_id,          s_aid^2 = (rho_d sigma_a)^2 + tau_a^2 novelty_i
+        a_id = mu_d + W_d . phi(x_i) + s_aid eta_id,          s_aid^2 = sigma_d^2 + tau_d^2 novelty_i
         theta = frame(Z gamma + family effect + residual)
 
     ``phi`` and ``novelty`` come from the feature map; ``eps``, ``eta`` and the residual are standard normal; the weights are normal
@@ -44,12 +44,12 @@ class MIRT:
 
     ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
     Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item
-    parameters) is thereby gone. The rotation is settled by construction too. The general trait is the direction in which what no
-    feature tells of discrimination varies most: the residual's SD is sigma_a for it, and rho sigma_a for the specific traits, rho in
-    (0, 1). Its mean is positive. The means of the others are free as well: made 0, they would pull the general trait towards the mean
-    discrimination, and where the two directions differ there were two modes. All traits share the SDs of the weights. Nothing tells
-    the specific traits' rotations apart; one representative is sampled: the residual's first coordinates, along anchoring directions,
-    form a triangle with a positive diagonal.
+    parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
+    discrimination (mu_1 > 0, mu_d = 0 otherwise), and a residual SD of its own; both tell it from the specific ones, which share
+    theirs. The weights' SDs are the same for all traits: with a set for the general trait and one for the specific ones, the two
+    could change roles, and chains ended in different modes. Nothing tells the specific traits' rotations apart; one
+    representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
+    diagonal.
 
     Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
     LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
@@ -158,7 +158,7 @@ class MIRT:
             "llm": data["llm"].values,
             "trait": trait_names(traits),
             "raw_trait": trait_names(traits),
-            "specific": trait_names(traits)[1:],
+            "trait_kind": ["general", "specific"][: min(traits, 2)],
             "feature": data["feature"].values,
             "component": np.arange(features.shape[1]),
         }
@@ -177,13 +177,9 @@ class MIRT:
             mean_a = pm.HalfNormal("discrimination_mean", priors.discrimination_mean)
             surface_a = _scale("discrimination_surface_sd", priors.discrimination_surface)
             kernel_a = _scale("discrimination_kernel_sd", priors.discrimination_kernel)
-            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual)
-            means_a, residuals_a = mean_a[None], residual_a[None, None]
-            if traits > 1:
-                ratio = pm.Beta("discrimination_residual_ratio", *RATIO)
-                shift = pm.Normal("discrimination_shift", 0.0, priors.discrimination_shift, dims="specific")
-                means_a = pt.concatenate([means_a, shift])
-                residuals_a = residual_a * pt.concatenate([pt.ones(1), ratio * pt.ones(traits - 1)])[:, None]
+            residual_a = _scale("discrimination_residual_sd", priors.discrimination_residual, "trait_kind")
+            # By concatenation: the gradient of an index is a scatter, slow on CPUs.
+            residual_a = pt.concatenate([residual_a[:1], pt.ones(traits - 1) * residual_a[-1]])[:, None]
             component_a = pm.Normal("discrimination_component", 0.0, 1.0, dims=("trait", "component"))
             component_a = pt.concatenate(
                 [
@@ -202,8 +198,9 @@ class MIRT:
                 pt.sqrt(residual_b**2 + kernel_b**2 * novelty),
                 dims="query",
             )
-            spread = pt.sqrt(residuals_a**2 + kernel_a**2 * novelty)
-            discrimination = means_a[:, None] + linear[1:] + spread * eta  # (trait, query)
+            spread = pt.sqrt(residual_a**2 + kernel_a**2 * novelty)
+            shift = pt.concatenate([mean_a[None], pt.zeros(traits - 1)])[:, None]
+            discrimination = shift + linear[1:] + spread * eta  # (trait, query)
             pm.Deterministic("discrimination", discrimination.T, dims=("query", "trait"))
 
             named_b = pt.concatenate([axes @ component_b[:count], component_b[count:]])

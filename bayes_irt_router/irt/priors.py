@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, fields
 
 from bayes_irt_router.errors import InputError
 
-RATIO = (2.0, 2.0)  # Beta prior of the specific traits' residual SD over the general trait's
 LOG_SD = 0.8  # of every log-normal prior, on the log
 
 
@@ -21,11 +20,10 @@ class MIRTPriors:
         difficulty_kernel: median of the log-normal prior on the SD of the Gaussian process over embedding, surface features and tasks.
         difficulty_residual: median of the log-normal prior on the SD of what the features leave of difficulty.
         discrimination_mean: scale of the half-normal prior on the mean discrimination of the general trait, the first one;
-            see ``discrimination_shift`` for the others.
-        discrimination_shift: SD of the normal prior on the specific traits' mean discriminations.
+            the specific traits have mean discrimination 0.
         discrimination_surface: as for difficulty; one SD for all traits.
         discrimination_kernel: as for difficulty; one SD for all traits.
-        discrimination_residual: as for difficulty, of the general trait; the specific traits' is a share of it, Beta(2, 2).
+        discrimination_residual: as for difficulty; one SD for the general trait, one for the specific traits.
         testlet: median of the log-normal prior on the SD of what an LLM is better at on a task than its traits say.
         covariate: SD of the normal prior on the weight of a standardised LLM covariate on ability, in residual SDs of ability.
         family: median of the log-normal prior on the SD of the effect that LLMs of one family share, in the same unit.
@@ -45,8 +43,7 @@ class MIRTPriors:
     discrimination_mean: float = 1.5
     discrimination_surface: float = 0.05
     discrimination_kernel: float = 0.3
-    discrimination_residual: float = 0.5
-    discrimination_shift: float = 0.5
+    discrimination_residual: float = 0.3
     testlet: float = 0.3
     covariate: float = 0.5
     family: float = 0.4

@@ -93,9 +93,6 @@ def item_distribution(
     residual_a, kernel_a = (
         _each_trait(draws[f"discrimination_{name}_sd"], traits) for name in ("residual", "kernel")
     )
-    if "discrimination_shift" in draws:
-        mean_a[:, :, 1:] += _flat(draws["discrimination_shift"])[:, None]
-        residual_a[:, :, 1:] *= _flat(draws["discrimination_residual_ratio"])[:, None, None]
     novelty = novelty.astype(np.float32)
     loadings = np.zeros((len(features), 0), dtype=np.float32)
     if "testlet_effect" in draws:

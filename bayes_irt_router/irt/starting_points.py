@@ -34,6 +34,8 @@ def _jittered(
 ) -> dict[str, np.ndarray]:
     traits, features, queries = model.traits, data.sizes["feature"], data.sizes["query"]
 
+    kinds = min(traits, 2)
+
     def noise(*shape: int) -> np.ndarray:
         return np.asarray(SPREAD * rng.standard_normal(shape))
 
@@ -50,13 +52,11 @@ def _jittered(
         "discrimination_mean": 1.0 * np.exp(noise()),
         "discrimination_surface_sd": 0.05 * np.exp(noise()),
         "discrimination_kernel_sd": 0.3 * np.exp(noise()),
-        "discrimination_residual_sd": 0.6 * np.exp(noise()),
+        "discrimination_residual_sd": np.array([0.6, 0.3])[:kinds] * np.exp(noise(kinds)),
         "discrimination_component": noise(traits, features),
         "discrimination_residual": noise(traits, queries),
     }
     if traits > 1:
-        point["discrimination_residual_ratio"] = 0.5 + 0.5 * noise()
-        point["discrimination_shift"] = noise(traits - 1)
         point["ability_specific"] = np.concatenate([coordinates[k + 1 :, k + 1] for k in range(traits - 1)])
         point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
     if testlets := model.testlets_of(data):

@@ -28,7 +28,7 @@ def data(bank):
 def good(data):
     """Independent draws around a point, as a perfect sampler would return them."""
     rng = np.random.default_rng(0)
-    sizes = {dim: data.sizes[dim] for dim in ("query", "llm", "feature")} | {"trait": TRAITS}
+    sizes = {dim: data.sizes[dim] for dim in ("query", "llm", "feature")} | {"trait": TRAITS, "trait_kind": 2}
 
     def around(centre, sd, *dims):
         location = centre * rng.standard_normal([sizes[dim] for dim in dims])
@@ -42,8 +42,8 @@ def good(data):
         "difficulty": around(1.0, 0.4, "query"),
         "difficulty_weight": around(0.3, 0.1, "feature"),
     }
-    for name in SCALARS[:9]:
-        dims, values = around(0.0, 0.1)
+    for name in SCALARS[:8]:
+        dims, values = around(0.0, 0.1, *(["trait_kind"] if name == "discrimination_residual_sd" else []))
         variables[name] = (dims, 0.5 * np.exp(values))
     coords = {"query": data["query"].values, "llm": data["llm"].values}
     shape = (CHAINS, DRAWS)
@@ -81,7 +81,7 @@ def test_what_is_looked_at(good, data):
     assert count["LLM mean"] == 6
     assert count["A Cov(theta) A'"] == 50
     assert count["log density"] == 1
-    assert all(count[name] == 1 for name in SCALARS[:9])
+    assert all(count[name] == (2 if name == "discrimination_residual_sd" else 1) for name in SCALARS[:8])
     assert not table[["r_hat", "ess_bulk", "ess_tail"]].isna().any(axis=None)
 
 

@@ -49,13 +49,11 @@ def hyperparameters(traits, rng, chains=2, draws=3, features=4):
         "discrimination_mean": (),
         "difficulty_weight": ("feature",),
         "discrimination_weight": ("trait", "feature"),
-        "discrimination_residual_sd": (),
+        "discrimination_residual_sd": ("trait_kind",),
         "discrimination_kernel_sd": (),
         "ability": ("llm", "trait"),
     }
-    if traits > 1:
-        shapes |= {"discrimination_shift": ("specific",), "discrimination_residual_ratio": ()}
-    sizes = {"specific": traits - 1, "feature": features, "trait": traits, "llm": 3}
+    sizes = {"feature": features, "trait": traits, "trait_kind": min(traits, 2), "llm": 3}
     return xr.Dataset(
         {
             name: (
@@ -122,29 +120,26 @@ def test_item_distribution_follows_the_equations(traits):
             assert items.difficulty_sd[s, i] == pytest.approx(np.sqrt(variance), rel=1e-4)
             for d in range(traits):
                 mean = float(one["discrimination_weight"].values[d] @ phi[i])
-                mean += float(one["discrimination_mean"] if d == 0 else one["discrimination_shift"][d - 1])
-                share = 1.0 if d == 0 else float(one["discrimination_residual_ratio"])
-                variance = (share * float(one["discrimination_residual_sd"])) ** 2 + float(
-                    one["discrimination_kernel_sd"]
-                ) ** 2 * novelty[i]
+                mean += float(one["discrimination_mean"]) if d == 0 else 0.0
+                variance = (
+                    float(one["discrimination_residual_sd"].values[min(d, 1)]) ** 2
+                    + float(one["discrimination_kernel_sd"]) ** 2 * novelty[i]
+                )
                 assert items.discrimination_mean[s, i, d] == pytest.approx(mean, rel=1e-4, abs=1e-5)
                 assert items.discrimination_sd[s, i, d] == pytest.approx(np.sqrt(variance), rel=1e-4)
 
 
-def test_models_of_the_first_version_have_an_sd_for_the_general_and_one_for_the_specific_traits():
+def test_models_of_the_first_version_have_two_sds_of_the_smooth_effect_too():
     draws = hyperparameters(3, np.random.default_rng(0))
-    kinds = {
-        name: (("chain", "draw", "trait_kind"), draws[name].values[..., None] * [1.0, 0.5])
-        for name in ("discrimination_residual_sd", "discrimination_kernel_sd")
-    }
-    older = draws.drop_vars(["discrimination_shift", "discrimination_residual_ratio"]).assign(kinds)
-    flat = (
-        draws["discrimination_residual_sd"].values.ravel(),
-        draws["discrimination_kernel_sd"].values.ravel(),
+    values = draws["discrimination_kernel_sd"].values
+    both = draws.assign(
+        discrimination_kernel_sd=(("chain", "draw", "trait_kind"), np.stack([values, 0 * values], axis=2))
     )
-    sd = item_distribution(older, np.zeros((1, 4)), np.ones(1)).discrimination_sd
-    for d, share in enumerate([1.0, 0.5, 0.5]):
-        np.testing.assert_allclose(sd[:, 0, d], share * np.hypot(*flat), rtol=1e-5)
+    phi = np.zeros((1, 4))
+    new, old = (item_distribution(one, phi, np.ones(1)).discrimination_sd for one in (draws, both))
+    np.testing.assert_allclose(old[..., 0], new[..., 0], rtol=1e-5)
+    without = item_distribution(draws, phi, np.zeros(1)).discrimination_sd
+    np.testing.assert_allclose(old[..., 1:], without[..., 1:], rtol=1e-5)
 
 
 def test_expected_p_correct_is_the_mean_over_drawn_items():

@@ -6,7 +6,7 @@ import numpy as np
 
 from bayes_irt_router.inference.diagnostics import SCALARS
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.priors import LOG_SD, RATIO, MIRTPriors
+from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.report.plots.intervals import COLOURS, ends, entry_labels, flat, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def prior_distribution(name: str, priors: MIRTPriors) -> Any:
     """The prior that `MIRT.build` gives a quantity, as a frozen distribution of SciPy."""
     from scipy import stats
 
-    if name == "discrimination_residual_ratio":
-        return stats.beta(*RATIO)
     scale: float = getattr(priors, name.removesuffix("_sd").removesuffix("_weight"))
     if name in ("difficulty_mean", "covariate_weight"):
         return stats.norm(0.0, scale)
