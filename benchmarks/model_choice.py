@@ -63,7 +63,7 @@ def run(train: xr.Dataset, judged: xr.Dataset, variant: str, arguments: argparse
         "auc": auc(p, score),
         "slope": calibration_slope(p, score).slope,
         "largest_r_hat": float(table["r_hat"].max()),
-        "worst": str(table.loc[table["r_hat"].idxmax(), "name"]),
+        "worst": str(table["name"].iloc[int(table["r_hat"].argmax())]),
         "share_of_quantities_above_1.05": float((table["r_hat"] > 1.05).mean()),
         "smallest_ess": float(table[["ess_bulk", "ess_tail"]].min().min()),
         "leapfrog_steps": posterior.record["leapfrog_steps"],
