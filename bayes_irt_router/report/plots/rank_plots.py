@@ -47,6 +47,8 @@ def rank_plots(posterior: Posterior) -> "Figure":
     figure: Figure = collection.viz["figure"].item()
     pyplot.close(figure)  # ArviZ draws by pyplot, whose list of open figures would keep it for ever
     figure.set_layout_engine("constrained")
+    for axes in [axes for axes in figure.axes if not axes.has_data()]:
+        axes.remove()  # the grid's places that are left over
     for axes in figure.axes:
         axes.tick_params(labelsize=8)
         for text in axes.texts:
