@@ -346,6 +346,7 @@ def predicted(fold: Bank, placement: Placement) -> np.ndarray:
             items.difficulty_sd[placement.index],
             items.discrimination_mean[placement.index],
             items.discrimination_sd[placement.index],
+            items.discrimination_slope[placement.index],
         )
         means.append(expected_p_correct(ability, taken).mean(axis=0)[:, 0])
     return np.concatenate(means)
@@ -357,6 +358,7 @@ def of_queries(items: ItemDistribution, part: np.ndarray) -> ItemDistribution:
         items.difficulty_sd[:, part],
         items.discrimination_mean[:, part],
         items.discrimination_sd[:, part],
+        items.discrimination_slope,
     )
 
 

@@ -176,10 +176,10 @@ class ItemBank:
         assert self.new is not None
         a = np.matmul(self.new.discrimination_mean, self.rotations.astype(np.float32))
         mean = np.concatenate([a, self.new.difficulty_mean[:, :, None]], axis=2)
-        # The specific traits share their residual SDs, so that turning them changes nothing.
-        sd = np.concatenate([self.new.discrimination_sd, self.new.difficulty_sd[:, :, None]], axis=2)
-        variance = (sd.astype(np.float64) ** 2).mean(axis=0)
-        return mean, variance[:, :, None] * np.eye(variance.shape[1])
+        own = np.zeros((mean.shape[1], mean.shape[2], mean.shape[2]))
+        own[:, :-1, :-1] = self.new.mean_covariance(self.rotations)
+        own[:, -1, -1] = (self.new.difficulty_sd.astype(np.float64) ** 2).mean(axis=0)
+        return mean, own
 
     @cached_property
     def score_precision(self) -> Float[np.ndarray, " draw"]:

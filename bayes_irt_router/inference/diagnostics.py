@@ -36,6 +36,7 @@ SCALARS = (
     "covariate_weight",
     "family_sd",
 )
+SLOPE = "discrimination_residual_slope"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,9 @@ def invariant_quantities(
             values = _by_chain(draws[name].values, draws)
             labels = [name] if values.shape[2] == 1 else [f"{name}[{k}]" for k in range(values.shape[2])]
             quantities[name] = (labels, values)
+    if SLOPE in draws:  # its entries turn with the specific traits, its length does not
+        length = np.linalg.norm(_by_chain(draws[SLOPE].values, draws), axis=2, keepdims=True)
+        quantities[SLOPE] = ([f"length of {SLOPE}"], length)
     return quantities
 
 
@@ -226,7 +230,8 @@ def _cells(
     )
     theta = ability[:, llm[~own]]
     mean = np.einsum("scd,scd->sc", items.discrimination_mean, theta) - items.difficulty_mean
-    variance = np.einsum("scd,scd->sc", items.discrimination_sd**2, theta**2) + items.difficulty_sd**2
+    variance = np.einsum("scd,scd->sc", items.discrimination_sd**2, items.tilted(theta) ** 2)
+    variance += items.difficulty_sd**2
     unseen = expected_logistic(mean, np.sqrt(variance))
     return {
         "cell, fitted query": (names[own].tolist(), _by_chain(fitted, draws)),

@@ -28,6 +28,7 @@ KEPT = (
     "ability",
     "ability_frame",
     "family_effect",
+    "discrimination_residual_slope",
     "testlet_effect",
     "unseen_difficulty",
     "unseen_discrimination",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from bayes_irt_router.irt.priors import MIRTPriors
@@ -38,7 +39,23 @@ def _without_testlets(old: Content) -> Content:
     return replace(old, record={**old.record, "model": {**model, "priors": priors, "testlets": False}})
 
 
-MIGRATIONS: tuple[Migration, ...] = (_without_testlets,)
+def _without_slope(old: Content) -> Content:
+    """In version 2 the residuals of the specific traits' discriminations did not depend on the general one's."""
+    if old.record.get("kind") != "mirt":
+        return old
+    model, draws = old.record["model"], old.groups["posterior"]
+    priors = {**model["priors"], "discrimination_slope": MIRTPriors().discrimination_slope}
+    groups = dict(old.groups)
+    if model["traits"] > 1:
+        specific = draws["trait"].values[1:]
+        shape = (draws.sizes["chain"], draws.sizes["draw"], len(specific))
+        groups["posterior"] = draws.assign_coords(specific=specific).assign(
+            discrimination_residual_slope=(("chain", "draw", "specific"), np.zeros(shape, np.float32))
+        )
+    return Content({**old.record, "model": {**model, "priors": priors}}, groups)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

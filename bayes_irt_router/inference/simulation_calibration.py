@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DIFFICULTIES = 6  # how many queries' difficulty is ranked
 CONTRASTS, LIKELIHOOD = "contrasts", "log likelihood"
-TESTLETS = ("testlet_effect", "unseen_difficulty", "unseen_discrimination")
+BESIDE = ("discrimination_residual_slope", "testlet_effect", "unseen_difficulty", "unseen_discrimination")
 NAMED = ("query", "llm", "trait", "feature", "testlet")  # dims whose names matter
 COMPUTED = ("ability", "difficulty", "difficulty_weight", "discrimination", "discrimination_weight")
 
@@ -170,7 +170,7 @@ class _Program:
         varying = {CONTRASTS: built[CONTRASTS]}
         varying |= {rv.name: built.rvs_to_values[rv] for rv in built.observed_RVs}
         replaced = {value: value.type() for value in varying.values()}
-        kept = [name for name in (*COMPUTED, *TESTLETS, *SCALARS) if name in built.named_vars]
+        kept = [name for name in (*COMPUTED, *BESIDE, *SCALARS) if name in built.named_vars]
         outputs = [
             built.logp(),
             built.logp(vars=built.observed_RVs),

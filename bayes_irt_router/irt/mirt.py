@@ -35,7 +35,9 @@ class MIRT:
         p_ij = sigmoid(a_i . theta_j - b_i + sum_t P(t | x_i) v_jt)
         v_jt ~ N(0, s_v^2)                                    (LLM x task)
         b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
-        a_id = mu_d + W_d . phi(x_i) + s_aid eta_id,          s_aid^2 = sigma_d^2 + tau_d^2 novelty_i
+        a_id = mu_d + W_d . phi(x_i) + r_id                   (mu_d = 0 for d > 1)
+        r_i1 = s_ai1 eta_i1,                                  s_aid^2 = sigma_d^2 + tau_a^2 novelty_i
+        r_id = s_aid eta_id + kappa_d r_i1                    (d > 1)
         theta = frame(Z gamma + family effect + residual)
 
     ``phi`` and ``novelty`` come from the feature map; ``eps``, ``eta`` and the residual are standard normal; the weights are normal
@@ -45,9 +47,9 @@ class MIRT:
     ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
     Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item
     parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
-    discrimination (mu_1 > 0, mu_d = 0 otherwise), and a residual SD of its own; both tell it from the specific ones, which share
-    theirs. The weights' SDs are the same for all traits: with a set for the general trait and one for the specific ones, the two
-    could change roles, and chains ended in different modes. Nothing tells the specific traits' rotations apart; one
+    discrimination (mu_1 > 0, mu_d = 0 otherwise). The specific traits share their residual SD, and all traits the weights' SDs; the
+    slopes kappa give the residuals a covariance of which the general trait need not be an axis. Without them there were two
+    modes, where the mean discrimination and the largest variance of the residuals have different directions. Nothing tells the specific traits' rotations apart; one
     representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
     diagonal.
 
@@ -159,6 +161,7 @@ class MIRT:
             "trait": trait_names(traits),
             "raw_trait": trait_names(traits),
             "trait_kind": ["general", "specific"][: min(traits, 2)],
+            "specific": trait_names(traits)[1:],
             "feature": data["feature"].values,
             "component": np.arange(features.shape[1]),
         }
@@ -200,7 +203,15 @@ class MIRT:
             )
             spread = pt.sqrt(residual_a**2 + kernel_a**2 * novelty)
             shift = pt.concatenate([mean_a[None], pt.zeros(traits - 1)])[:, None]
-            discrimination = shift + linear[1:] + spread * eta  # (trait, query)
+            residual = spread * eta  # (trait, query)
+            if traits > 1:
+                slope = pm.Normal(
+                    "discrimination_residual_slope", 0.0, priors.discrimination_slope, dims="specific"
+                )
+                # As a product: beside the general trait's own residual, and the specific ones', what these have of it.
+                below = pt.concatenate([slope[:, None], pt.eye(traits - 1)], axis=1)
+                residual = pt.concatenate([pt.eye(1, traits), below]) @ residual
+            discrimination = shift + linear[1:] + residual
             pm.Deterministic("discrimination", discrimination.T, dims=("query", "trait"))
 
             named_b = pt.concatenate([axes @ component_b[:count], component_b[count:]])

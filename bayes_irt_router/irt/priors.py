@@ -24,6 +24,7 @@ class MIRTPriors:
         discrimination_surface: as for difficulty; one SD for all traits.
         discrimination_kernel: as for difficulty; one SD for all traits.
         discrimination_residual: as for difficulty; one SD for the general trait, one for the specific traits.
+        discrimination_slope: SD of the normal prior on the regression of the specific traits' residuals on the general one's; no unit.
         testlet: median of the log-normal prior on the SD of what an LLM is better at on a task than its traits say.
         covariate: SD of the normal prior on the weight of a standardised LLM covariate on ability, in residual SDs of ability.
         family: median of the log-normal prior on the SD of the effect that LLMs of one family share, in the same unit.
@@ -44,6 +45,7 @@ class MIRTPriors:
     discrimination_surface: float = 0.05
     discrimination_kernel: float = 0.3
     discrimination_residual: float = 0.3
+    discrimination_slope: float = 0.5
     testlet: float = 0.3
     covariate: float = 0.5
     family: float = 0.4

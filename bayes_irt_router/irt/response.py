@@ -30,20 +30,46 @@ def p_correct(
 
 @dataclass(frozen=True)
 class ItemDistribution:
-    """What the features say of unseen queries' item parameters: independent normals, for every draw of the hyperparameters.
+    """What the features say of unseen queries' item parameters: normals, for every draw of the hyperparameters.
+
+    Difficulty and the discriminations' residuals are independent, but that the specific traits' residuals are regressed on the
+    general trait's: ``r_1 = sd_1 eta_1``, ``r_d = sd_d eta_d + slope_d r_1``.
 
     Attributes:
         difficulty_mean: shape (draw, query).
         difficulty_sd: shape (draw, query).
         discrimination_mean: shape (draw, query, trait); behind the model's traits stand the testlets, if it has them: see
             :func:`abilities`.
-        discrimination_sd: shape (draw, query, trait); 0 for testlets.
+        discrimination_sd: shape (draw, query, trait), of what the general trait's residual leaves; 0 for testlets.
+        discrimination_slope: shape (draw, trait); 0 for the general trait and for testlets.
     """
 
     difficulty_mean: Float32[np.ndarray, "draw query"]
     difficulty_sd: Float32[np.ndarray, "draw query"]
     discrimination_mean: Float32[np.ndarray, "draw query trait"]
     discrimination_sd: Float32[np.ndarray, "draw query trait"]
+    discrimination_slope: Float32[np.ndarray, "draw trait"]
+
+    def tilted(self, ability: Float32[np.ndarray, "draw llm trait"]) -> Float32[np.ndarray, "draw llm trait"]:
+        """Abilities as the independent parts of the residuals meet them: ``theta_1 + slope . theta``, and the others as they are.
+
+        With these, ``Var(a . theta - b) = Var(b) + sum_d sd_d^2 tilted_d^2``.
+        """
+        tilted = ability.copy()
+        tilted[:, :, 0] += np.einsum("sjd,sd->sj", ability, self.discrimination_slope)
+        return tilted
+
+    def mean_covariance(
+        self, rotations: Float[np.ndarray, "draw trait trait"]
+    ) -> Float[np.ndarray, "query trait trait"]:
+        """The discriminations' residual covariance in the coordinates ``a R``, its mean over draws."""
+        # r = eta' diag(sd) B with the rows of B those of the identity, but the first (1, slope_2, ..., slope_D).
+        basis = np.tile(np.eye(rotations.shape[1]), (len(rotations), 1, 1))
+        basis[:, 0] += self.discrimination_slope
+        basis = basis @ rotations
+        outer = basis[:, :, :, None] * basis[:, :, None, :]  # (draw, residual, trait, trait)
+        result: np.ndarray = np.tensordot(self.discrimination_sd**2, outer, axes=([0, 2], [0, 1]))
+        return result / len(rotations)
 
 
 def task_probability(columns: Float[np.ndarray, "query task"]) -> Float[np.ndarray, "query task"]:
@@ -103,12 +129,16 @@ def item_distribution(
         mean_a += unseen[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
         novelty = np.maximum(novelty - unseen**2, np.float32(0.0))
     sd_a = np.sqrt(residual_a**2 + kernel_a**2 * novelty[:, None])
+    slope = np.zeros((len(mean_a), traits + loadings.shape[1]), dtype=np.float32)
+    if "discrimination_residual_slope" in draws:
+        slope[:, 1:traits] = _flat(draws["discrimination_residual_slope"])
     loadings = np.broadcast_to(loadings, (len(mean_a), *loadings.shape))
     return ItemDistribution(
         mean_b,
         np.sqrt(residual_b[:, None] ** 2 + kernel_b[:, None] ** 2 * novelty),
         np.concatenate([mean_a, loadings], axis=2),
         np.concatenate([sd_a, np.zeros_like(loadings)], axis=2),
+        slope,
     )
 
 
@@ -131,12 +161,12 @@ def expected_p_correct(
 ) -> Float32[np.ndarray, "draw query llm"]:
     """E[sigmoid(a . theta - b)] over the residuals of a and b, for every draw of everything else.
 
-    Given the draw, the logit of one LLM on one query is normal with mean ``E[a] . theta - E[b]`` and variance
-    ``Var(b) + sum_d Var(a_d) theta_d^2``; the integral is a Gauss-Hermite sum.
+    Given the draw, the logit of one LLM on one query is normal with mean ``E[a] . theta - E[b]`` and the variance that
+    :meth:`ItemDistribution.tilted` tells of; the integral is a Gauss-Hermite sum.
     """
-    swapped = np.swapaxes(ability, 1, 2)
-    mean = items.discrimination_mean @ swapped - items.difficulty_mean[:, :, None]
-    variance = items.discrimination_sd**2 @ swapped**2 + items.difficulty_sd[:, :, None] ** 2
+    mean = items.discrimination_mean @ np.swapaxes(ability, 1, 2) - items.difficulty_mean[:, :, None]
+    along = np.swapaxes(items.tilted(ability) ** 2, 1, 2)
+    variance = items.discrimination_sd**2 @ along + items.difficulty_sd[:, :, None] ** 2
     return expected_logistic(mean, np.sqrt(variance))
 
 
@@ -164,8 +194,10 @@ def drawn_items(
     """One discrimination and one difficulty for each draw and query: residuals drawn, to be shared by all LLMs."""
     eta = rng.standard_normal(items.discrimination_mean.shape, dtype=np.float32)
     eps = rng.standard_normal(items.difficulty_mean.shape, dtype=np.float32)
+    residual = items.discrimination_sd * eta
+    residual += items.discrimination_slope[:, None, :] * residual[:, :, :1]
     return (
-        items.discrimination_mean + items.discrimination_sd * eta,
+        items.discrimination_mean + residual,
         items.difficulty_mean + items.difficulty_sd * eps,
     )
 

@@ -57,6 +57,7 @@ def _jittered(
         "discrimination_residual": noise(traits, queries),
     }
     if traits > 1:
+        point["discrimination_residual_slope"] = noise(traits - 1)
         point["ability_specific"] = np.concatenate([coordinates[k + 1 :, k + 1] for k in range(traits - 1)])
         point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
     if testlets := model.testlets_of(data):

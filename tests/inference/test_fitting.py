@@ -45,6 +45,7 @@ def test_a_fit_has_all_that_prediction_needs(small_fit, bank):
         "difficulty_mean": (),
         "difficulty_residual_sd": (),
         "discrimination_residual_sd": ("trait_kind",),
+        "discrimination_residual_slope": ("specific",),
         "ability_frame": ("trait", "raw_trait"),
     }
     for name, own in dims.items():

@@ -91,3 +91,19 @@ def test_a_folder_of_the_time_before_effects_on_tasks_has_none(small_fit, tmp_pa
     del record["model"]["testlets"], record["model"]["priors"]["testlet"]
     path.write_text(json.dumps(record), encoding="utf-8")
     assert MIRT.from_dict(storage.load(folder).record["model"]) == MIRT(traits=2, testlets=False)
+
+
+def test_a_folder_of_the_time_before_residuals_depended_on_each_other_has_slope_0(small_fit, tmp_path):
+    folder = tmp_path / "model"
+    draws = small_fit.draws.drop_vars(["discrimination_residual_slope", "specific"])
+    groups = {str(name): node.to_dataset() for name, node in small_fit.tree.children.items()}
+    storage.save(replace(small_fit, tree=xr.DataTree.from_dict({**groups, "posterior": draws})), folder)
+    path = folder / storage.RECORD
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["schema_version"] = 2
+    del record["model"]["priors"]["discrimination_slope"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    loaded = storage.load(folder)
+    assert loaded.record["model"] == small_fit.record["model"]
+    assert loaded.draws["discrimination_residual_slope"].shape == (4, 100, 1)
+    assert (loaded.draws["discrimination_residual_slope"] == 0).all()

@@ -153,7 +153,14 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
         variance = (
             v["discrimination_residual_sd"][min(d, 1)] ** 2 + v["discrimination_kernel_sd"] ** 2 * novelty
         )
-        discrimination[:, d] += np.sqrt(variance) * v["discrimination_residual"][d]
+        residual = np.sqrt(variance) * v["discrimination_residual"][d]
+        if d == 0:
+            of_general = residual
+        else:
+            residual = residual + v["discrimination_residual_slope"][d - 1] * of_general
+        discrimination[:, d] += residual
+    if traits > 1:
+        total += normal(v["discrimination_residual_slope"], priors.discrimination_slope)
 
     testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > traits
     if testlets:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -32,8 +34,19 @@ def distribution(draws, queries, traits, rng):
             rng.uniform(0, 2, (draws, queries)),
             rng.normal(0, 1, (draws, queries, traits)),
             rng.uniform(0, 1, (draws, queries, traits)),
+            np.hstack([np.zeros((draws, 1)), rng.normal(0, 1, (draws, traits - 1))]),
         )
     )
+
+
+def many_times(items, repeats):
+    of_queries = [name for name in vars(items) if name != "discrimination_slope"]
+    return replace(items, **{name: np.repeat(getattr(items, name), repeats, axis=1) for name in of_queries})
+
+
+def without_residuals(items):
+    none = {name: np.zeros_like(getattr(items, name)) for name in ("difficulty_sd", "discrimination_sd")}
+    return replace(items, **none)
 
 
 def logit_of(p):
@@ -51,9 +64,16 @@ def hyperparameters(traits, rng, chains=2, draws=3, features=4):
         "discrimination_weight": ("trait", "feature"),
         "discrimination_residual_sd": ("trait_kind",),
         "discrimination_kernel_sd": (),
+        **({"discrimination_residual_slope": ("specific",)} if traits > 1 else {}),
         "ability": ("llm", "trait"),
     }
-    sizes = {"feature": features, "trait": traits, "trait_kind": min(traits, 2), "llm": 3}
+    sizes = {
+        "feature": features,
+        "trait": traits,
+        "trait_kind": min(traits, 2),
+        "specific": traits - 1,
+        "llm": 3,
+    }
     return xr.Dataset(
         {
             name: (
@@ -127,6 +147,9 @@ def test_item_distribution_follows_the_equations(traits):
                 )
                 assert items.discrimination_mean[s, i, d] == pytest.approx(mean, rel=1e-4, abs=1e-5)
                 assert items.discrimination_sd[s, i, d] == pytest.approx(np.sqrt(variance), rel=1e-4)
+        assert items.discrimination_slope[s, 0] == 0.0
+        slope = one["discrimination_residual_slope"].values if traits > 1 else []
+        np.testing.assert_allclose(items.discrimination_slope[s, 1:], slope, rtol=1e-6)
 
 
 def test_models_of_the_first_version_have_two_sds_of_the_smooth_effect_too():
@@ -147,36 +170,47 @@ def test_expected_p_correct_is_the_mean_over_drawn_items():
     draws, queries, llms, repeats = 4, 5, 3, 4000
     items = distribution(draws, queries, 2, rng)
     (ability,) = single(rng.normal(size=(draws, llms, 2)))
-    repeated = ItemDistribution(*(np.repeat(getattr(items, name), repeats, axis=1) for name in vars(items)))
+    repeated = many_times(items, repeats)
     sampled = p_correct(ability, *drawn_items(repeated, rng)).reshape(draws, queries, repeats, llms)
     error = sampled.std(axis=2) / np.sqrt(repeats)
     z = np.abs(sampled.mean(axis=2) - expected_p_correct(ability, items)) / error
     assert z.max() < norm.isf(ERROR_RATE / 2 / z.size)
 
 
-def test_drawn_items_have_the_stated_means_and_sds():
+def test_drawn_items_have_the_stated_means_and_covariance():
     rng = np.random.default_rng(4)
-    items = distribution(1, 1, 2, rng)
-    repeated = ItemDistribution(*(np.repeat(getattr(items, name), 20_000, axis=1) for name in vars(items)))
-    a, b = drawn_items(repeated, rng)
-    drawn = np.column_stack([b[0], a[0]])
-    mean = np.r_[items.difficulty_mean[0], items.discrimination_mean[0, 0]]
-    sd = np.r_[items.difficulty_sd[0], items.discrimination_sd[0, 0]]
-    limit = norm.isf(ERROR_RATE / 2 / 9)
-    assert np.all(np.abs(drawn.mean(axis=0) - mean) < limit * sd / np.sqrt(20_000))
-    assert np.all(np.abs(drawn.var(axis=0) / sd**2 - 1) < limit * np.sqrt(2 / 20_000))
-    assert np.all(np.abs(np.corrcoef(drawn.T)[np.triu_indices(3, 1)]) < limit / np.sqrt(20_000))
+    items = distribution(1, 1, 3, rng)
+    a, b = drawn_items(many_times(items, 20_000), rng)
+    sd, slope = items.discrimination_sd[0, 0], items.discrimination_slope[0]
+    mixing = np.eye(3) + np.outer(slope, [1, 0, 0])
+    covariance = mixing @ np.diag(sd**2) @ mixing.T
+    np.testing.assert_allclose(items.mean_covariance(np.eye(3)[None])[0], covariance, rtol=1e-5)
+    white_a = np.linalg.solve(mixing, (a[0] - items.discrimination_mean[0, 0]).T).T / sd
+    white = np.column_stack([(b[0] - items.difficulty_mean[0]) / items.difficulty_sd[0], white_a])
+    limit = norm.isf(ERROR_RATE / 2 / 14)
+    assert np.all(np.abs(white.mean(axis=0)) < limit / np.sqrt(20_000))
+    assert np.all(np.abs(white.var(axis=0) - 1) < limit * np.sqrt(2 / 20_000))
+    assert np.all(np.abs(np.corrcoef(white.T)[np.triu_indices(4, 1)]) < limit / np.sqrt(20_000))
+
+
+def test_turned_coordinates_turn_the_covariance_and_the_mean_is_over_draws():
+    rng = np.random.default_rng(6)
+    items = distribution(2, 3, 3, rng)
+    rotations = np.linalg.qr(rng.normal(size=(2, 3, 3)))[0]
+    alone = [
+        ItemDistribution(*(value[s : s + 1] for value in vars(items).values())).mean_covariance(
+            np.eye(3)[None]
+        )
+        for s in range(2)
+    ]
+    expected = np.mean([r.T @ c @ r for r, c in zip(rotations, alone, strict=True)], axis=0)
+    np.testing.assert_allclose(items.mean_covariance(rotations), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_without_residuals_nothing_is_drawn():
     rng = np.random.default_rng(5)
     items = distribution(3, 4, 2, rng)
-    certain = ItemDistribution(
-        items.difficulty_mean,
-        np.zeros_like(items.difficulty_sd),
-        items.discrimination_mean,
-        np.zeros_like(items.discrimination_sd),
-    )
+    certain = without_residuals(items)
     (ability,) = single(rng.normal(size=(3, 6, 2)))
     expected = p_correct(ability, items.discrimination_mean, items.difficulty_mean)
     np.testing.assert_allclose(expected_p_correct(ability, certain), expected, atol=1e-6)
@@ -210,9 +244,7 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
     without = item_distribution(draws.drop_vars("testlet_effect"), phi, novelty)
     items = item_distribution(draws, phi, novelty)
     theta, traits = abilities(draws), draws["ability"].values.reshape(6, 3, 2)
-    certain = ItemDistribution(
-        *(np.zeros_like(v) if k % 2 else v for k, v in enumerate(vars(items).values()))
-    )
+    certain = without_residuals(items)
     logit = logit_of(expected_p_correct(theta, certain))
     effect = draws["testlet_effect"].values.reshape(6, 3, 3)
     unseen = 1.0 - probability.sum(axis=1)
