@@ -74,6 +74,9 @@ SECOND_ROUND: dict[str, Variant] = {
     "tasks and kernel (chosen)": Variant(),
     "kernel alone": Variant(tasks=False),
     "tasks and kernel, words": Variant(words=1.0),
+    "tasks and kernel, 400 components": Variant(landmarks=800, components=400),
+    "tasks and kernel, lengthscale 0.9": Variant(lengthscale=0.9),
+    "tasks and kernel, 400 components, lengthscale 0.9": Variant(0.9, landmarks=800, components=400),
     "tasks and kernel, 3 traits": Variant(traits=3),
     "tasks and kernel, 5 traits": Variant(traits=5),
 }

@@ -199,6 +199,18 @@ for name, p in (("MIRT", sampled), ("NIRT", neural_mean), ("point estimate", poi
 # ```
 
 # %% [markdown]
+# Do the two say the same of the LLMs? Parameters of two fits have no common coordinates, but it can be asked how far the ability that tells most in the one
+# correlates with that in the other, and how much of a named ability is a combination of the other's traits, whichever way those are turned:
+
+# %%
+from bayes_irt_router.report.ability_agreement import ability_agreement
+
+agreement = ability_agreement(router.posterior, neural, np.random.default_rng(0)).set_index("ability")
+named = agreement.drop(index="mean of all")["explained"]
+print(agreement.loc["mean of all"].round(2).to_string())
+print(f"named abilities explained by the MIRT's traits: {named.min():.2f} to {named.max():.2f}")
+
+# %% [markdown]
 # ## To try
 #
 # - Give the logistic regression the embedding only. How much of what looks like a better model is better features?

@@ -117,10 +117,23 @@ def initial_weights(
 
 
 def log_prior(model: NIRT, weights: Arrays, surface: int) -> Any:
-    """Log density of the networks' weights, up to a constant: their point estimate is the posterior mode.
+    """Log density of the networks' weights, up to a constant: their point estimate is the posterior mode."""
+    inputs, features = weights["network_in"].shape[0], weights["skip"].shape[0]
+    priors = weight_priors(model, inputs, features, surface)
+    return -0.5 * sum((((weights[name] - mean) / sd) ** 2).sum() for name, (mean, sd) in priors.items())
+
+
+def weight_priors(model: NIRT, inputs: int, features: int, surface: int) -> dict[str, tuple[Any, Any]]:
+    """Mean and SD of the normal prior of each of the networks' weights that has one, to be broadcast to its shape.
 
     Of the linear heads the prior is the MIRT's, in SDs of ability: one scale for the surface features, one for the kernel. The hidden
     layer's is the one under which a wide network is a Gaussian process of SD ``network_scale`` (Neal, 1996).
+
+    Args:
+        model: its sizes and scales.
+        inputs: columns of the network's input.
+        features: columns of phi.
+        surface: how many of them, the first, are surface features.
     """
     relative = np.concatenate(
         [
@@ -130,22 +143,19 @@ def log_prior(model: NIRT, weights: Arrays, surface: int) -> Any:
             np.full(model.traits, model.relevance_scale),
         ]
     )
-    inputs = weights["network_in"].shape[0]
-    hidden_sd, feature_sd = prior_sds(model, weights["skip"].shape[0], surface)
-    log_sd = weights["residual_log_sd"] - jnp.array([0.0, -1.2])
-    terms = (
-        weights["skip"] / (feature_sd[:, None] * relative),
-        weights["network_out"] / (hidden_sd * relative),
-        weights["network_in"] * inputs**0.5,
-        weights["difficulty_loading"],
-        weights["relevance_residual"] / 0.5,
-        weights["interaction_log_weight"] + 1.0,
-        weights["interaction_bias"] / 2.0,
-        weights["interaction_log_skip"],
-        weights["head_bias"] / 2.0,
-        log_sd / 0.8,
-    )
-    return -0.5 * sum((term**2).sum() for term in terms)
+    hidden_sd, feature_sd = prior_sds(model, features, surface)
+    return {
+        "skip": (0.0, feature_sd[:, None] * relative),
+        "network_out": (0.0, hidden_sd * relative),
+        "network_in": (0.0, inputs**-0.5),
+        "difficulty_loading": (0.0, 1.0),
+        "relevance_residual": (0.0, 0.5),
+        "interaction_log_weight": (-1.0, 1.0),
+        "interaction_bias": (0.0, 2.0),
+        "interaction_log_skip": (0.0, 1.0),
+        "head_bias": (0.0, 2.0),
+        "residual_log_sd": (np.array([0.0, -1.2]), 0.8),
+    }
 
 
 def prior_sds(model: NIRT, features: int, surface: int) -> tuple[float, np.ndarray]:

@@ -49,9 +49,9 @@ class MIRT:
     parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
     discrimination (mu_1 > 0, mu_d = 0 otherwise). The specific traits share their residual SD, and all traits the weights' SDs; the
     slopes kappa give the residuals a covariance of which the general trait need not be an axis. Without them there were two
-    modes, where the mean discrimination and the largest variance of the residuals have different directions. Nothing tells the specific traits' rotations apart; one
-    representative is sampled: the residual's first coordinates, along anchoring directions, form a triangle with a positive
-    diagonal.
+    modes, where the mean discrimination and the largest variance of the residuals have different directions. Nothing tells the
+    specific traits' rotations apart; one representative is sampled: the residual's first coordinates, along anchoring directions,
+    form a triangle with a positive diagonal.
 
     Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
     LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
