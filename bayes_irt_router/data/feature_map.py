@@ -173,8 +173,6 @@ class FeatureMap:
             task_middle=("discriminant", self.membership.middle),
             task_between=("discriminant", self.membership.between),
             task_share=("task", self.membership.share),
-            task_weight=(("task", "position"), self.membership.weight),
-            task_intercept=("task", self.membership.intercept),
         ).assign_coords(task=list(self.membership.tasks))
 
     @classmethod
@@ -194,8 +192,6 @@ class FeatureMap:
                 saved["task_middle"].values,
                 saved["task_between"].values,
                 saved["task_share"].values,
-                saved["task_weight"].values,
-                saved["task_intercept"].values,
             )
             if "task_share" in saved
             else None,

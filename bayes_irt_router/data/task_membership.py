@@ -5,33 +5,28 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import eigh
-from scipy.special import expit, logsumexp, softmax
+from scipy.special import softmax
 
 FEWEST_QUERIES = 10  # of a task that is told apart; smaller ones count as unlabelled
 P_UNSEEN = 0.1  # prior probability that a query is of a task that training did not see
 SHRINKAGE = 0.1  # of the within-task covariance towards a multiple of the identity
 FOLDS = 5  # of the cross-fitting
-PENALTY = 0.25  # of the logistic regression's squared weights; chosen by cross-validation on training queries
 
 
 @dataclass(frozen=True)
 class TaskMembership:
-    """Two questions with a method each: is the query of any task that training saw? And if so, of which?
+    """Probabilistic linear discriminant analysis: tasks are draws, and the next query may be of a task not drawn yet.
 
-    The first needs a model of tasks: probabilistic linear discriminant analysis. Tasks are draws, and the next query may be of a task
-    not drawn yet. A query's position and its task's centre are normal, ``x | t ~ N(mu_t, W)`` and ``mu_t ~ N(m, B)``, so that a query
-    of an unseen task is ``N(m, W + B)``, and by Bayes' rule::
+    A query's position and its task's centre are normal, ``x | t ~ N(mu_t, W)`` and ``mu_t ~ N(m, B)``, so that a query of an unseen
+    task is ``N(m, W + B)``, and by Bayes' rule::
 
-        P(unseen | x) ∝ u N(x; m, W + B),    P(seen | x) ∝ (1 - u) sum_t share_t N(x; mu_t, W),    u = 0.1.
+        P(t | x) ∝ (1 - u) share_t N(x; mu_t, W),    P(unseen | x) ∝ u N(x; m, W + B),    u = 0.1.
 
     All that matters happens in the discriminant space, spanned by what tells the centres apart: there ``W`` is the identity and ``B``
-    is diagonal. The second is answered by multinomial logistic regression, whose probabilities do not depend on positions being
-    normal::
-
-        P(t | x) = P(seen | x) softmax_t(c_t + w_t . x)
+    is diagonal.
 
     Source: Ioffe (2006), Probabilistic linear discriminant analysis. Departures: centres are plugged in (each is the mean of many
-    queries), W is shrunk by a tenth towards a multiple of the identity, and the analysis has no say in which seen task it is.
+    queries), and W is shrunk by a tenth towards a multiple of the identity.
 
     Attributes:
         tasks: names of the tasks that are told apart, at least two.
@@ -40,8 +35,6 @@ class TaskMembership:
         middle: ``m`` there, shape (discriminant,).
         between: the diagonal of ``B`` there, shape (discriminant,).
         share: of the training queries, shape (task,); sums to 1.
-        weight: ``w`` of the logistic regression, shape (task, position).
-        intercept: ``c``, shape (task,).
     """
 
     tasks: tuple[str, ...]
@@ -50,18 +43,15 @@ class TaskMembership:
     middle: Float[np.ndarray, " discriminant"]
     between: Float[np.ndarray, " discriminant"]
     share: Float[np.ndarray, " task"]
-    weight: Float[np.ndarray, "task position"]
-    intercept: Float[np.ndarray, " task"]
 
     def __call__(self, position: Float[np.ndarray, "query position"]) -> Float[np.ndarray, "query task"]:
         """The probability of each task; what is missing to 1 is the probability of an unseen one."""
         z = position @ self.discriminant.T
         squared = ((z[:, None, :] - self.centre) ** 2).sum(axis=-1)
-        seen = np.log1p(-P_UNSEEN) + logsumexp(np.log(self.share) - 0.5 * squared, axis=1)
+        seen = np.log1p(-P_UNSEEN) + np.log(self.share) - 0.5 * squared
         spread = 1.0 + self.between
         unseen = np.log(P_UNSEEN) - 0.5 * ((z - self.middle) ** 2 / spread + np.log(spread)).sum(axis=1)
-        which: np.ndarray = softmax(position @ self.weight.T + self.intercept, axis=1)
-        return which * expit(seen - unseen)[:, None]
+        return np.asarray(softmax(np.column_stack([seen, unseen]), axis=1)[:, :-1])
 
     def in_training(
         self, position: Float[np.ndarray, "query position"], task: np.ndarray, seed: int
@@ -129,7 +119,6 @@ def _analysis(
     rank = min(len(tasks) - 1, dims)
     variance, directions = eigh(between, within, subset_by_index=[dims - rank, dims - 1])
     discriminant = directions.T
-    weight, intercept = _logistic(position, label)
     return TaskMembership(
         tasks,
         discriminant,
@@ -137,18 +126,4 @@ def _analysis(
         middle @ discriminant.T,
         np.maximum(variance, 0.0),
         count / count.sum(),
-        weight,
-        intercept,
     )
-
-
-def _logistic(
-    position: Float[np.ndarray, "query position"], label: Int[np.ndarray, " query"]
-) -> tuple[Float[np.ndarray, "task position"], Float[np.ndarray, " task"]]:
-    from sklearn.linear_model import LogisticRegression  # a second to import, and routing never comes here
-
-    fitted = LogisticRegression(C=1.0 / PENALTY, max_iter=1000).fit(position, label)
-    weight, intercept = fitted.coef_, fitted.intercept_
-    if len(weight) == 1:  # of two tasks, that of the second against the first
-        weight, intercept = np.vstack([0.0 * weight, weight]), np.concatenate([0.0 * intercept, intercept])
-    return weight, intercept

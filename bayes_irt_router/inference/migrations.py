@@ -55,19 +55,7 @@ def _without_slope(old: Content) -> Content:
     return Content({**old.record, "model": {**model, "priors": priors}}, groups)
 
 
-def _tasks_by_analysis(old: Content) -> Content:
-    """In version 3 the discriminant analysis also said which seen task it is; written as a regression's weights, that is the same."""
-    stored = old.groups["feature_map"]
-    if "task_share" not in stored:
-        return old
-    centre = stored["task_centre"]
-    weight = centre.values @ stored["task_discriminant"].values
-    intercept = np.log(stored["task_share"].values) - 0.5 * (centre.values**2).sum(axis=1)
-    added = stored.assign(task_weight=(("task", "position"), weight), task_intercept=("task", intercept))
-    return replace(old, groups={**old.groups, "feature_map": added})
-
-
-MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _tasks_by_analysis)
+MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference import migrations, storage
 from bayes_irt_router.inference.migrations import Content, migrated, newest_version
@@ -108,17 +107,3 @@ def test_a_folder_of_the_time_before_residuals_depended_on_each_other_has_slope_
     assert loaded.record["model"] == small_fit.record["model"]
     assert loaded.draws["discrimination_residual_slope"].shape == (4, 100, 1)
     assert (loaded.draws["discrimination_residual_slope"] == 0).all()
-
-
-def test_a_folder_of_the_time_when_the_analysis_told_seen_tasks_apart_keeps_their_shares(testlet_fit):
-    """Of three narrow tasks: which of the seen ones a query is of, by Bayes' rule in the discriminant space."""
-    stored = testlet_fit.feature_map.to_dataset().drop_vars(["task_weight", "task_intercept"])
-    content = Content({"kind": "mirt"}, {"feature_map": stored})
-    found = FeatureMap.from_dataset(
-        migrated(content, 3, migrations.MIGRATIONS).groups["feature_map"]
-    ).membership
-    position = np.random.default_rng(0).normal(size=(5, stored.sizes["position"]))
-    z = position @ found.discriminant.T
-    density = found.share * np.exp(-0.5 * ((z[:, None] - found.centre) ** 2).sum(axis=-1))
-    shares = found(position) / found(position).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(shares, density / density.sum(axis=1, keepdims=True), rtol=1e-6)
