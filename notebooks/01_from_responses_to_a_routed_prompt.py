@@ -107,7 +107,7 @@ print(posterior.gate.verdict)
 
 # %% [markdown]
 # The *convergence gate* asks whether the draws are good enough to act on. So few draws pass it narrowly or miss it narrowly, by an r-hat of
-# 1.01 and something for a hyperparameter; for a tutorial we keep the model, for a router we would draw more. (Notebook 2 looks behind the gate.)
+# 1.01 to 1.03 for a hyperparameter; for a tutorial we keep the model, for a router we would draw more. (Notebook 2 looks behind the gate.)
 
 # %%
 save(posterior, TUTORIAL / "model")

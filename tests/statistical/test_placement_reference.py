@@ -75,7 +75,9 @@ def test_cut(posterior, given):
 
 def test_joint(posterior, given, data):
     sampler = NUTS(draws=1800, tune=400)
-    fitted = posterior.feature_map.apply_in_training(data.isel(llm=slice(LLMS)), seed=2)  # as the fit saw them
+    fitted = posterior.feature_map.apply_in_training(
+        data.isel(llm=slice(LLMS)), seed=2
+    )  # as the fit saw them
     drawn = joint_by_nuts(MODEL, fitted, *given, sampler, seed=3, progress=False)
     a, b, theta = (
         drawn[name].values.reshape(7200, *drawn[name].shape[2:])
