@@ -38,7 +38,7 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, default=HERE.parent / "models")
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "reference")
-    parser.add_argument("--traits", type=int, default=4)
+    parser.add_argument("--traits", type=int, default=3)
     parser.add_argument("--draws", type=int, default=NUTS().draws)
     parser.add_argument("--tune", type=int, default=NUTS().tune)
     parser.add_argument("--chains", type=int, default=NUTS().chains)
