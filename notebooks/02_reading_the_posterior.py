@@ -99,7 +99,7 @@ print("correlation:", np.abs((theta[..., 0] * theta[..., 1]).mean(axis=2)).max()
 
 # %% [markdown]
 # Only the first, general trait has a positive mean discrimination: being better at it helps nearly everywhere. The specific traits are
-# contrasts, in a rotation that anchoring LLMs fix.
+# contrasts; nothing tells their rotations apart, so after sampling each draw is turned to agree with the mean of all draws.
 #
 # Two rules follow. An ability of 1.5 means "1.5 standard deviations above the mean *of these LLMs*". And abilities of two fits must not be
 # compared; predictions may.

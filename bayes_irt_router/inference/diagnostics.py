@@ -33,10 +33,9 @@ SCALARS = (
     "discrimination_residual_sd",
     "score_precision",
     "testlet_sd",
-    "covariate_weight",
     "family_sd",
 )
-SLOPE = "discrimination_residual_slope"
+SLOPE, COVARIATES = "discrimination_residual_slope", "covariate_weight"
 
 
 @dataclass(frozen=True)
@@ -131,15 +130,27 @@ def invariant_quantities(
         For every sort of quantity the names, and the values (chain, draw, name).
     """
     quantities = {**_cells(draws, data, cells, rng), **_means_and_pairs(draws, data, pairs, rng)}
-    for name in SCALARS:
-        if name in draws:
-            values = _by_chain(draws[name].values, draws)
-            labels = [name] if values.shape[2] == 1 else [f"{name}[{k}]" for k in range(values.shape[2])]
-            quantities[name] = (labels, values)
-    if SLOPE in draws:  # its entries turn with the specific traits, its length does not
+    for name, drawn in hyperparameters(draws).items():
+        values = _by_chain(drawn.values, draws)
+        labels = [name] if values.shape[2] == 1 else [f"{name}[{k}]" for k in range(values.shape[2])]
+        quantities[name] = (labels, values)
+    # What turns with the specific traits has a length that does not.
+    if SLOPE in draws:
         length = np.linalg.norm(_by_chain(draws[SLOPE].values, draws), axis=2, keepdims=True)
         quantities[SLOPE] = ([f"length of {SLOPE}"], length)
+    if COVARIATES in draws and draws.sizes["raw_trait"] > 1:
+        weight = draws[COVARIATES].transpose("chain", "draw", "raw_trait", "covariate").values
+        labels = [f"length of the specific {COVARIATES} of {name}" for name in draws["covariate"].values]
+        quantities[f"specific {COVARIATES}"] = (labels, np.linalg.norm(weight[:, :, 1:], axis=2))
     return quantities
+
+
+def hyperparameters(draws: xr.Dataset) -> dict[str, xr.DataArray]:
+    """By name, what is one number a draw or a few, and does not turn with the specific traits."""
+    found = {name: draws[name] for name in SCALARS if name in draws}
+    if COVARIATES in draws:
+        found[COVARIATES] = draws[COVARIATES].isel(raw_trait=0, drop=True)
+    return found
 
 
 def _complaints(table: pd.DataFrame, chains: int, divergent: float) -> tuple[str, ...]:

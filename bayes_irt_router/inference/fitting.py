@@ -15,9 +15,10 @@ from bayes_irt_router.data.feature_map import FeatureMap, fit_feature_map
 from bayes_irt_router.data.text_hash import text_hash
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.answer_length_sampling import sample_answer_lengths
-from bayes_irt_router.inference.diagnostics import SCALARS, convergence_gate
+from bayes_irt_router.inference.diagnostics import COVARIATES, SCALARS, SLOPE, convergence_gate
 from bayes_irt_router.inference.nuts import NUTS, Sampled, sample_nuts
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.irt.identification import align_traits
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.response import task_probability
 from bayes_irt_router.irt.score_distributions import graded_queries
@@ -28,7 +29,8 @@ KEPT = (
     "ability",
     "ability_frame",
     "family_effect",
-    "discrimination_residual_slope",
+    COVARIATES,
+    SLOPE,
     "testlet_effect",
     "unseen_difficulty",
     "unseen_discrimination",
@@ -91,7 +93,7 @@ def fit(
     tree = xr.DataTree.from_dict(
         ({} if lengths is None else {ANSWER_LENGTH: lengths})
         | {
-            "posterior": sampled.posterior.astype(np.float32),
+            "posterior": align_traits(sampled.posterior.astype(np.float32)),
             "sample_stats": sampled.sample_stats[[name for name in sampled.sample_stats if name in STATS]],
             "queries": query_table(data),
             "llms": llm_table(data),

@@ -51,17 +51,17 @@ def _testlets_as_traits(posterior: Posterior) -> xr.Dataset:
     traits, all_traits = draws.sizes["trait"], ability.shape[2]
     # A new LLM's effect on a testlet is N(0, (1 + 1/J) s_v^2): raw abilities of variance 1, divided by the frame 1 / s_v.
     frame = np.zeros((*shape, all_traits, all_traits), dtype=np.float32)
-    frame[:, :, :traits, :traits] = draws["ability_frame"].transpose(..., "trait", "raw_trait").values
+    frame[:, :, :traits, :traits] = draws["ability_frame"].transpose(..., "raw_trait", "trait").values
     behind = np.arange(traits, all_traits)
     frame[:, :, behind, behind] = 1.0 / draws["testlet_sd"].values[:, :, None]
     names = [*draws["trait"].values, *draws["testlet"].values]
     # What else has the dim (weights of features, LLM covariates and families) says nothing of testlets.
     rest = draws.drop_vars(["testlet_effect", "testlet", "ability", "ability_frame", "discrimination"])
-    rest = rest.drop_vars("raw_trait", errors="ignore").reindex(trait=names, fill_value=0.0)
+    rest = rest.reindex({dim: names for dim in ("trait", "raw_trait") if dim in rest.dims}, fill_value=0.0)
     dims = ("chain", "draw")
     return rest.assign(
         ability=((*dims, "llm", "trait"), ability.reshape(*shape, *ability.shape[1:])),
-        ability_frame=((*dims, "trait", "raw_trait"), frame),
+        ability_frame=((*dims, "raw_trait", "trait"), frame),
         discrimination=((*dims, "query", "trait"), a.reshape(*shape, *a.shape[1:])),
     ).assign_coords(raw_trait=names)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_irt_router.irt.identification import align_traits
 from bayes_irt_router.irt.priors import MIRTPriors
 
 
@@ -27,6 +28,17 @@ class Content:
     groups: dict[str, xr.Dataset]
 
 
+# Dims of what has to do with raw traits, and what they were called up to version 3.
+RAW = {
+    "ability_frame": ("chain", "draw", "raw_trait", "trait"),
+    "covariate_weight": ("chain", "draw", "raw_trait", "covariate"),
+    "family_effect": ("chain", "draw", "raw_trait", "family"),
+}
+VERSION_3 = {
+    "ability_frame": ("chain", "draw", "trait", "raw_trait"),
+    "covariate_weight": ("chain", "draw", "trait", "covariate"),
+    "family_effect": ("chain", "draw", "trait", "family"),
+}
 Migration = Callable[[Content], Content]
 
 
@@ -55,7 +67,20 @@ def _without_slope(old: Content) -> Content:
     return Content({**old.record, "model": {**model, "priors": priors}}, groups)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope)
+def _unaligned(old: Content) -> Content:
+    """In version 3 draws were stored in the coordinates they were sampled in, and what has raw traits had the dim ``trait`` for them."""
+    if old.record.get("kind") != "mirt":
+        return old
+    draws = old.groups["posterior"].assign_coords(raw_trait=old.groups["posterior"]["trait"].values)
+    raw = {}
+    for name, dims in RAW.items():
+        if name in draws:
+            raw[name] = (dims, draws[name].transpose(*VERSION_3[name]).values)
+    aligned = align_traits(draws.drop_vars(raw).assign(raw))
+    return replace(old, groups={**old.groups, "posterior": aligned})
+
+
+MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _unaligned)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.inference.diagnostics import SCALARS, invariant_quantities, own_items
+from bayes_irt_router.inference.diagnostics import COVARIATES, SCALARS, SLOPE, invariant_quantities, own_items
 from bayes_irt_router.inference.many_data_sets import Arrays, sample_many
 from bayes_irt_router.inference.nuts import NUTS, precision
-from bayes_irt_router.irt.crude_estimates import crude_estimates
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.response import abilities, drawn_items, item_distribution, p_correct
 from bayes_irt_router.irt.score_distributions import graded_queries
@@ -23,9 +21,9 @@ if TYPE_CHECKING:
     import pymc as pm
 
 DIFFICULTIES = 6  # how many queries' difficulty is ranked
-CONTRASTS, LIKELIHOOD = "contrasts", "log likelihood"
-BESIDE = ("discrimination_residual_slope", "testlet_effect", "unseen_difficulty", "unseen_discrimination")
-NAMED = ("query", "llm", "trait", "feature", "testlet")  # dims whose names matter
+LIKELIHOOD = "log likelihood"
+BESIDE = (COVARIATES, SLOPE, "testlet_effect", "unseen_difficulty", "unseen_discrimination")
+NAMED = ("query", "llm", "trait", "raw_trait", "covariate", "feature", "testlet")  # dims whose names matter
 COMPUTED = ("ability", "difficulty", "difficulty_weight", "discrimination", "discrimination_weight")
 
 
@@ -50,7 +48,7 @@ def simulation_based_calibration(
 
     The model is compiled once, with the scores as an input, and all replications run through NumPyro's NUTS
     in single precision, many at a time. As in a fit, chains begin at the package's starting points, not at
-    the truth, and every replication has the coordinates that its own scores suggest. The quantities are those
+    the truth. The quantities are those
     of the convergence gate, the difficulty of a few queries, the log likelihood (without it, a posterior that
     ignores the data would pass) and, where there are queries without answers, their p_correct: its truth
     comes from the model, its draws from the code that predicts unseen queries.
@@ -92,8 +90,7 @@ def simulation_based_calibration(
         starts, inputs = program.starts_and_inputs(model, data, prior, sampler.chains, rng)
         points, stats = sample_many(program.log_density, starts, inputs, sampler, keep_draws, rng, progress)
         posterior = program.dataset(points, inputs)
-        truth_inputs = {**inputs, CONTRASTS: np.broadcast_to(program.contrasts, inputs[CONTRASTS].shape)}
-        truth = program.dataset({name: value[:, None] for name, value in true_points.items()}, truth_inputs)
+        truth = program.dataset({name: value[:, None] for name, value in true_points.items()}, inputs)
 
     which = int(rng.integers(2**32))  # the truth and the draws are asked for the same quantities
     predict_rng = np.random.default_rng(rng.integers(2**32))
@@ -146,14 +143,12 @@ class _Program:
 
     Attributes:
         model: the PyMC model of the template data.
-        contrasts: the coordinates of its prior draws.
         free: names of the free variables.
         log_density: of the posterior, up to a constant: (point, inputs) to a number.
         compute: (point, inputs) to the variables that quantities come from, by name.
     """
 
     model: "pm.Model"
-    contrasts: Float[np.ndarray, "llm contrast"]
     free: list[str]
     log_density: Callable[[Arrays, Arrays], Any]
     compute: Callable[[Arrays, Arrays], Arrays]
@@ -163,12 +158,10 @@ class _Program:
         from pymc.sampling.jax import get_jaxified_graph
         from pytensor.graph.replace import clone_replace
 
-        contrasts = crude_estimates(data, model.traits).contrasts
-        built = model.build(data, contrasts)
+        built = model.build(data)
         names = [rv.name for rv in built.free_RVs]
         # What differs between data sets becomes an input of the graph.
-        varying = {CONTRASTS: built[CONTRASTS]}
-        varying |= {rv.name: built.rvs_to_values[rv] for rv in built.observed_RVs}
+        varying = {rv.name: built.rvs_to_values[rv] for rv in built.observed_RVs}
         replaced = {value: value.type() for value in varying.values()}
         kept = [name for name in (*COMPUTED, *BESIDE, *SCALARS) if name in built.named_vars]
         outputs = [
@@ -187,7 +180,6 @@ class _Program:
         density, computed = function(outputs[:1]), function(outputs[1:])
         return cls(
             built,
-            contrasts,
             names,
             lambda point, given: density(point, given)[0],
             lambda point, given: dict(zip([LIKELIHOOD, *kept], computed(point, given), strict=True)),
@@ -215,10 +207,9 @@ class _Program:
     ) -> tuple[Arrays, Arrays]:
         """Starting points, shape (replication, chain, ...), and the data sets, shape (replication, ...)."""
         observed = [rv.name for rv in self.model.observed_RVs]
-        contrasts, points = [], []
+        points = []
         for r in range(len(prior[observed[0]])):
             replicated = _with_scores(data, {name: prior[name][r] for name in observed})
-            contrasts.append(crude_estimates(replicated, model.traits).contrasts)
             points.append(starting_points(model, replicated, chains, rng))
         default = {
             rv.name: self.model.initial_point()[self.model.rvs_to_values[rv].name]
@@ -228,7 +219,7 @@ class _Program:
         shape = (len(points), chains)
         starts = {name: np.broadcast_to(value, (*shape, *value.shape)) for name, value in default.items()}
         starts |= self.unconstrain(stacked)
-        inputs = {CONTRASTS: np.stack(contrasts), **{name: prior[name] for name in observed}}
+        inputs = {name: prior[name] for name in observed}
         return (
             {name: value.astype(np.float32) for name, value in starts.items()},
             {name: value.astype(np.float32) for name, value in inputs.items()},
@@ -277,10 +268,6 @@ def _quantities(
     """
     rng = np.random.default_rng(which)
     found = invariant_quantities(draws, data, rng, cells=cells, pairs=pairs)
-    if "covariate_weight" in found:  # the specific traits' weights turn with the coordinates
-        names, values = found["covariate_weight"]
-        general = draws.sizes["covariate"]
-        found["covariate_weight"] = (names[:general], values[:, :, :general])
     queries = np.sort(
         rng.choice(draws.sizes["query"], min(DIFFICULTIES, draws.sizes["query"]), replace=False)
     )

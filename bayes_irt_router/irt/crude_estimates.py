@@ -1,4 +1,4 @@
-"""Crude estimates from the margins of the data: where chains start, and which coordinates they use."""
+"""Crude estimates from the margins of the data: where chains start."""
 
 from dataclasses import dataclass
 
@@ -19,15 +19,6 @@ class CrudeEstimates:
 
     difficulty: Float[np.ndarray, " query"]
     ability: Float[np.ndarray, "llm trait"]
-
-    @property
-    def contrasts(self) -> Float[np.ndarray, "llm contrast"]:
-        """An orthonormal basis of the LLM vectors that sum to zero; the first columns are the specific abilities."""
-        llms, traits = self.ability.shape
-        known = np.column_stack([np.ones(llms), self.ability[:, 1:], self.ability[:, :1]])
-        basis, triangle = np.linalg.qr(np.column_stack([known, np.eye(llms)[:, : llms - traits - 1]]))
-        signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)
-        return (basis * signs)[:, 1:]
 
 
 def crude_estimates(data: xr.Dataset, traits: int) -> CrudeEstimates:

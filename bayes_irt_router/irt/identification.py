@@ -11,13 +11,12 @@ ROUNDS = 20  # of averaging and aligning; a handful is enough to converge
 
 
 def align_traits(draws: xr.Dataset) -> xr.Dataset:
-    """Ability and discrimination in coordinates that are the same for all draws.
+    """Draws in coordinates of the specific traits that are the same for all of them.
 
-    The MIRT's coordinates are unique in each draw, but where the anchoring directions say little about the specific traits, the
-    draws' coordinates turn against each other. Here every draw's specific traits are turned (never mixed with the general one)
-    to agree best with the mean of all draws: generalised orthogonal Procrustes analysis (Gower, 1975). The same orthogonal
-    matrix acts on ability and on discrimination, so ``a . theta`` is what it was. Then the specific traits are ordered by the
-    variance of their discrimination and signed so that the discriminations' skewness is positive.
+    The model leaves it open how the specific traits are turned. Here every draw's specific traits are turned (never mixed with the
+    general one) to agree best with the mean of all draws: generalised orthogonal Procrustes analysis (Gower, 1975). The same
+    orthogonal matrix acts on everything that has the dim ``trait`` or ``specific``, so ``a . theta`` is what it was. Then the specific
+    traits are ordered by the variance of their discrimination and signed so that the discriminations' skewness is positive.
 
     Testlets, as :func:`linear_view` puts them behind the traits, have coordinates of their own and are left alone.
 
@@ -25,29 +24,35 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
         draws: with ``ability`` (chain, draw, llm, trait) and ``discrimination`` (chain, draw, query, trait), the general trait first.
 
     Returns:
-        ``ability`` and ``discrimination``, aligned. Nothing else: the residual SDs belong to the coordinates they were sampled in.
+        All variables, aligned. ``raw_trait``, on which LLM covariates act, stays as it is: ``ability_frame`` (raw_trait, trait) leads
+        from there to the aligned traits.
     """
-    ability = draws["ability"].transpose(..., "llm", "trait")
-    discrimination = draws["discrimination"].transpose(..., "query", "trait")
+    rotation = _rotations(draws)
+    specific = rotation.isel(trait=slice(1, None), turned=slice(1, None))
+    aligned = draws.copy()
+    for name, values in draws.data_vars.items():
+        for dim, turn in (("trait", rotation), ("specific", specific.rename(trait="specific"))):
+            if dim in values.dims and np.issubdtype(values.dtype, np.floating):
+                turned = xr.dot(values, turn.astype(values.dtype), dim=dim).rename(turned=dim)
+                aligned[name] = turned.assign_coords({dim: draws[dim].values}).transpose(*values.dims)
+    return aligned
+
+
+def _rotations(draws: xr.Dataset) -> xr.DataArray:
+    """The orthogonal matrices, dims (chain, draw, trait, turned)."""
+    ability = draws["ability"].transpose("chain", "draw", "llm", "trait").values
+    discrimination = draws["discrimination"].transpose("chain", "draw", "query", "trait")
     traits = draws.sizes["trait"]
     first = next((k for k, name in enumerate(draws["trait"].values) if is_testlet(name)), traits)
-    theta = ability.values.reshape(-1, *ability.shape[2:]).astype(np.float64)
+    theta = ability.reshape(-1, *ability.shape[2:]).astype(np.float64)
     rotations = np.tile(np.eye(traits), (len(theta), 1, 1))
     if first > 1:
         rotations[:, 1:first, 1:first] = _procrustes(theta[:, :, 1:first])
-    shape = (*ability.shape[:2], traits, traits)
-    rotations = rotations.reshape(shape)
-    turned = discrimination.values @ rotations
-    order, signs = _order(turned.reshape(-1, *turned.shape[2:])[:, :, :first])
-    behind = np.arange(first, traits)
-    order, signs = np.concatenate([order, behind]), np.concatenate([signs, np.ones(len(behind))])
-    return xr.Dataset(
-        {
-            "ability": ability.copy(
-                data=((ability.values @ rotations)[..., order] * signs).astype(np.float32)
-            ),
-            "discrimination": discrimination.copy(data=(turned[..., order] * signs).astype(np.float32)),
-        }
+    a = discrimination.values.reshape(-1, *discrimination.shape[2:])
+    order, signs = _order(np.matmul(a, rotations.astype(np.float32)).mean(axis=0)[:, :first])
+    rotations[:, :, :first] = rotations[:, :, order] * signs
+    return xr.DataArray(
+        rotations.reshape(*ability.shape[:2], traits, traits), dims=("chain", "draw", "trait", "turned")
     )
 
 
@@ -73,10 +78,9 @@ def _procrustes(theta: Float[np.ndarray, "draw llm specific"]) -> Float[np.ndarr
     return rotations
 
 
-def _order(discrimination: Float[np.ndarray, "draw query trait"]) -> tuple[np.ndarray, np.ndarray]:
-    mean = discrimination.mean(axis=0)
-    specific = np.argsort(-mean[:, 1:].var(axis=0)) + 1
-    order = np.concatenate([[0], specific])
+def _order(mean: Float[np.ndarray, "query trait"]) -> tuple[np.ndarray, np.ndarray]:
+    """The traits' order and signs, from the queries' mean discriminations."""
+    order = np.concatenate([[0], np.argsort(-mean[:, 1:].var(axis=0)) + 1])
     centred = mean[:, order] - mean[:, order].mean(axis=0)
     signs = np.where((centred**3).sum(axis=0) < 0, -1.0, 1.0)
     signs[0] = 1.0  # the general trait has its sign from its positive mean discrimination

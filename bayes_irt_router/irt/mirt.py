@@ -7,7 +7,6 @@ import numpy as np
 import xarray as xr
 
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.irt.crude_estimates import crude_estimates
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.irt.response import UNSEEN_TASK, task_probability
@@ -46,12 +45,12 @@ class MIRT:
 
     ``frame`` gives the fitted LLMs mean 0, SD 1 and correlation 0 over the traits (it centres, and multiplies by the inverse
     Cholesky factor of the sample covariance). What the likelihood cannot tell (shift, scale and shear of ability against the item
-    parameters) is thereby gone. The rotation is settled by construction too. Only the first, general trait has a mean
-    discrimination (mu_1 > 0, mu_d = 0 otherwise). The specific traits share their residual SD, and all traits the weights' SDs; the
-    slopes kappa give the residuals a covariance of which the general trait need not be an axis. Without them there were two
-    modes, where the mean discrimination and the largest variance of the residuals have different directions. Nothing tells the
-    specific traits' rotations apart; one representative is sampled: the residual's first coordinates, along anchoring directions,
-    form a triangle with a positive diagonal.
+    parameters) is thereby gone. Only the first, general trait has a mean discrimination (mu_1 > 0, mu_d = 0 otherwise). The specific
+    traits share their residual SD, and all traits the weights' SDs; the slopes kappa give the residuals a covariance of which the
+    general trait need not be an axis. Without them there were two modes, where the mean discrimination and the largest variance of the
+    residuals have different directions. Nothing tells the specific traits' rotations apart, and the sampler is free to turn them:
+    coordinates that pin the rotation to some LLMs have a boundary, at which chains stick where those LLMs turn out to say little about
+    the traits. :func:`align_traits` turns the draws afterwards.
 
     Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
     LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
@@ -125,14 +124,12 @@ class MIRT:
             return []
         return [*(str(name) for name in data["feature"].values[task]), UNSEEN_TASK]
 
-    def build(self, data: xr.Dataset, contrasts: np.ndarray | None = None) -> "pm.Model":
+    def build(self, data: xr.Dataset) -> "pm.Model":
         """The PyMC model of a dataset, in the precision that ``pytensor.config.floatX`` says.
 
         Args:
             data: with ``score`` and ``trials`` (query, llm), ``features`` (query, feature), ``novelty`` (query), and the LLM
                 coords that ``covariates`` and ``families`` need.
-            contrasts: orthonormal basis (llm, llm - 1) of the zero-sum LLM vectors; its first columns anchor the specific traits. It
-                chooses coordinates and leaves the model as it is; by default it comes from :func:`crude_estimates`.
 
         Returns:
             A model with the free variables above, and with deterministic ``ability`` (llm, trait), ``discrimination``
@@ -166,9 +163,7 @@ class MIRT:
             "component": np.arange(features.shape[1]),
         }
         with pm.Model(coords=coords) as model:
-            ability = self._ability(
-                data, crude_estimates(data, traits).contrasts if contrasts is None else contrasts
-            )
+            ability = self._ability(data)
 
             mean_b = pm.Normal("difficulty_mean", 0.0, priors.difficulty_mean)
             surface_b = _scale("difficulty_surface_sd", priors.difficulty_surface)
@@ -227,56 +222,29 @@ class MIRT:
             self._likelihood(data, logit)
         return model
 
-    def _ability(self, data: xr.Dataset, contrasts: np.ndarray) -> "TensorVariable":
+    def _ability(self, data: xr.Dataset) -> "TensorVariable":
         """``frame(Z gamma + family effect + residual)``, dims (llm, trait)."""
         import pymc as pm
         import pytensor.tensor as pt
 
         llms = data.sizes["llm"]
-        raw = self._anchored_residual(contrasts)
+        raw = pm.Normal("ability_residual", 0.0, 1.0, dims=("raw_trait", "llm"))
         if self.covariates:
             pm.modelcontext(None).add_coord("covariate", list(self.covariates))
-            gamma = pm.Normal("covariate_weight", 0.0, self.priors.covariate, dims=("trait", "covariate"))
+            gamma = pm.Normal("covariate_weight", 0.0, self.priors.covariate, dims=("raw_trait", "covariate"))
             raw = raw + gamma @ constant(covariate_matrix(data, self.covariates)).T
         if self.families:
             names, index = family_index(data)
             pm.modelcontext(None).add_coord("family", names)
             family_sd = _scale("family_sd", self.priors.family)
-            effect = pm.Normal("family_effect", 0.0, 1.0, dims=("trait", "family"))
+            effect = pm.Normal("family_effect", 0.0, 1.0, dims=("raw_trait", "family"))
             raw = raw + family_sd * effect[:, index]
         raw = raw - raw.mean(axis=1, keepdims=True)
         # Kept: a new LLM's raw ability becomes an ability by the same shift and division.
         factor = pt.linalg.cholesky(raw @ raw.T / llms)
-        pm.Deterministic("ability_frame", factor, dims=("trait", "raw_trait"))
+        pm.Deterministic("ability_frame", factor, dims=("raw_trait", "trait"))
         ability = pt.linalg.solve_triangular(factor, raw, lower=True).T
         return pm.Deterministic("ability", ability, dims=("llm", "trait"))
-
-    def _anchored_residual(self, contrasts: np.ndarray) -> "TensorVariable":
-        """Standard normal over the LLM vectors that sum to zero, dims (trait, llm), with the specific traits' rotation taken out.
-
-        A Gaussian matrix can be turned (here: the specific traits among themselves) until its leading block is lower triangular;
-        the diagonal is then chi distributed, and everything else stays standard normal.
-        """
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        size, specific = contrasts.shape[1], self.traits - 1
-        basis = pm.Data(
-            "contrasts", constant(contrasts)
-        )  # by name, so that one compiled model serves many data sets
-        general = pm.Normal("ability_general", 0.0, 1.0, shape=size)
-        if not specific:
-            return (basis @ general)[None, :]
-        lengths = [size - 1 - k for k in range(specific)]  # of what is free below the diagonal
-        ends = np.cumsum(lengths)
-        free = pm.Normal("ability_specific", 0.0, 1.0, shape=int(ends[-1]))
-        degrees = constant(np.arange(specific, 0, -1))
-        anchor = pt.sqrt(pm.Gamma("ability_anchor", degrees / 2.0, 0.5, shape=specific))
-        columns = [
-            pt.concatenate([pt.zeros(k), anchor[k : k + 1], free[end - length : end]])
-            for k, (length, end) in enumerate(zip(lengths, ends, strict=True))
-        ]
-        return pt.stack([general, *columns]) @ basis.T
 
     def _testlet_effect(
         self, data: xr.Dataset, kernel_b: "TensorVariable", kernel_a: "TensorVariable"

@@ -39,10 +39,8 @@ def _jittered(
     def noise(*shape: int) -> np.ndarray:
         return np.asarray(SPREAD * rng.standard_normal(shape))
 
-    coordinates = crude.contrasts.T @ crude.ability
-    coordinates = coordinates + noise(*coordinates.shape)
     point = {
-        "ability_general": coordinates[:, 0],
+        "ability_residual": crude.ability.T + noise(traits, data.sizes["llm"]),
         "difficulty_mean": crude.difficulty.mean() + noise(),
         "difficulty_surface_sd": 0.2 * np.exp(noise()),
         "difficulty_kernel_sd": 1.0 * np.exp(noise()),
@@ -58,8 +56,6 @@ def _jittered(
     }
     if traits > 1:
         point["discrimination_residual_slope"] = noise(traits - 1)
-        point["ability_specific"] = np.concatenate([coordinates[k + 1 :, k + 1] for k in range(traits - 1)])
-        point["ability_anchor"] = np.diag(coordinates[:, 1:]) ** 2
     if testlets := model.testlets_of(data):
         point["testlet_sd"] = 0.3 * np.exp(noise())
         point["testlet_residual"] = noise(data.sizes["llm"], len(testlets))

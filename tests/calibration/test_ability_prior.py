@@ -57,10 +57,10 @@ def with_population(posterior, rng):
     ability = np.swapaxes(np.linalg.solve(frame, centred), 1, 2)
     groups["posterior"] = group.drop_vars(["ability", "ability_frame"]).assign(
         ability=drawn(ability, "llm", "trait"),
-        ability_frame=drawn(frame, "trait", "raw_trait"),
-        covariate_weight=drawn(gamma, "trait", "covariate"),
+        ability_frame=drawn(frame, "raw_trait", "trait"),
+        covariate_weight=drawn(gamma, "raw_trait", "covariate"),
         family_sd=drawn(sd),
-        family_effect=drawn(effect, "trait", "family"),
+        family_effect=drawn(effect, "raw_trait", "family"),
     )
     groups["posterior"] = groups["posterior"].assign_coords(covariate=list(COVARIATES), family=families)
     groups["llms"] = table

@@ -46,7 +46,7 @@ def test_a_fit_has_all_that_prediction_needs(small_fit, bank):
         "difficulty_residual_sd": (),
         "discrimination_residual_sd": ("trait_kind",),
         "discrimination_residual_slope": ("specific",),
-        "ability_frame": ("trait", "raw_trait"),
+        "ability_frame": ("raw_trait", "trait"),
     }
     for name, own in dims.items():
         assert draws[name].dims == ("chain", "draw", *own)

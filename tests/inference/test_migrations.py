@@ -82,12 +82,45 @@ def test_the_version_that_is_written_is_the_newest():
     assert newest_version(migrations.MIGRATIONS) == storage.SCHEMA_VERSION
 
 
-def test_a_folder_of_the_time_before_effects_on_tasks_has_none(small_fit, tmp_path):
-    folder = tmp_path / "model"
-    storage.save(small_fit, folder)
+def saved_as(version, posterior, draws, folder):
+    """A folder with these draws that says it is of an older version; the record is for the test to change and write."""
+    groups = {str(name): node.to_dataset() for name, node in posterior.tree.children.items()}
+    storage.save(replace(posterior, tree=xr.DataTree.from_dict({**groups, "posterior": draws})), folder)
     path = folder / storage.RECORD
     record = json.loads(path.read_text(encoding="utf-8"))
-    record["schema_version"] = 1
+    record["schema_version"] = version
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return path, record
+
+
+def misnamed(draws):
+    """As draws were up to version 3: the frame's two dims had each other's names."""
+    frame = draws["ability_frame"].transpose("chain", "draw", "raw_trait", "trait").values
+    return draws.drop_vars("ability_frame").assign(
+        ability_frame=(("chain", "draw", "trait", "raw_trait"), frame)
+    )
+
+
+def test_a_folder_of_the_time_before_alignment_is_aligned_and_means_the_same(small_fit, tmp_path):
+    """Draws with a sign of the specific trait that differs from draw to draw, as the sampler leaves them."""
+    sign = xr.DataArray(np.where(np.arange(100) % 3 == 0, -1.0, 1.0).astype(np.float32), dims="draw")
+    draws = small_fit.draws.copy()
+    for name in ("ability", "discrimination", "discrimination_weight", "ability_frame"):
+        turn = xr.where(draws["trait"] == "general", 1.0, sign).astype(np.float32)
+        draws[name] = (small_fit.draws[name] * turn).transpose(*small_fit.draws[name].dims)
+    slope = "discrimination_residual_slope"
+    draws[slope] = (small_fit.draws[slope] * sign).transpose(*small_fit.draws[slope].dims)
+    saved_as(3, small_fit, misnamed(draws), tmp_path / "model")
+    loaded = storage.load(tmp_path / "model").draws
+    for name in ("ability", "discrimination", "discrimination_weight", "ability_frame", slope):
+        np.testing.assert_allclose(
+            loaded[name].transpose(*small_fit.draws[name].dims), small_fit.draws[name], atol=1e-5
+        )
+
+
+def test_a_folder_of_the_time_before_effects_on_tasks_has_none(small_fit, tmp_path):
+    folder = tmp_path / "model"
+    path, record = saved_as(1, small_fit, misnamed(small_fit.draws), folder)
     del record["model"]["testlets"], record["model"]["priors"]["testlet"]
     path.write_text(json.dumps(record), encoding="utf-8")
     assert MIRT.from_dict(storage.load(folder).record["model"]) == MIRT(traits=2, testlets=False)
@@ -95,12 +128,8 @@ def test_a_folder_of_the_time_before_effects_on_tasks_has_none(small_fit, tmp_pa
 
 def test_a_folder_of_the_time_before_residuals_depended_on_each_other_has_slope_0(small_fit, tmp_path):
     folder = tmp_path / "model"
-    draws = small_fit.draws.drop_vars(["discrimination_residual_slope", "specific"])
-    groups = {str(name): node.to_dataset() for name, node in small_fit.tree.children.items()}
-    storage.save(replace(small_fit, tree=xr.DataTree.from_dict({**groups, "posterior": draws})), folder)
-    path = folder / storage.RECORD
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record["schema_version"] = 2
+    draws = misnamed(small_fit.draws).drop_vars(["discrimination_residual_slope", "specific"])
+    path, record = saved_as(2, small_fit, draws, folder)
     del record["model"]["priors"]["discrimination_slope"]
     path.write_text(json.dumps(record), encoding="utf-8")
     loaded = storage.load(folder)

@@ -31,25 +31,12 @@ def test_abilities_have_mean_0_sd_1_and_no_correlation(bank):
     np.testing.assert_allclose(ability.T @ ability / llms, np.eye(traits), atol=1e-9)
 
 
-@given(banks())
-def test_contrasts_are_an_orthonormal_basis_that_begins_with_the_specific_abilities(bank):
-    data, traits = bank
-    crude = crude_estimates(data, traits)
-    contrasts, llms = crude.contrasts, data.sizes["llm"]
-    assert contrasts.shape == (llms, llms - 1)
-    np.testing.assert_allclose(contrasts.T @ contrasts, np.eye(llms - 1), atol=1e-9)
-    np.testing.assert_allclose(contrasts.sum(axis=0), 0.0, atol=1e-9)
-    specific = crude.ability[:, 1:] / np.sqrt(llms)
-    np.testing.assert_allclose(contrasts[:, : traits - 1], specific, atol=1e-9)
-
-
 @pytest.mark.parametrize("score", [0.0, 1.0])
-def test_contrasts_are_a_basis_even_if_the_answers_tell_nothing(score):
+def test_abilities_are_framed_even_if_the_answers_tell_nothing(score):
     data = answers(20, 6, 0, observed=1.0)
     data["score"][:] = score
-    contrasts = crude_estimates(data, 3).contrasts
-    np.testing.assert_allclose(contrasts.T @ contrasts, np.eye(5), atol=1e-9)
-    np.testing.assert_allclose(contrasts.sum(axis=0), 0.0, atol=1e-9)
+    ability = crude_estimates(data, 3).ability
+    assert np.isfinite(ability).all()
 
 
 def test_difficulty_falls_with_the_share_of_right_answers():

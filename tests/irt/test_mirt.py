@@ -99,22 +99,9 @@ def log_normal(x, median):
     return normal(np.log(x) - np.log(median), 0.8) - np.sum(np.log(x))
 
 
-def chi_square(x, degrees):
-    return np.sum((degrees / 2 - 1) * np.log(x) - x / 2 - degrees / 2 * np.log(2) - gammaln(degrees / 2))
-
-
-def framed_ability(mirt, data, v, contrasts):
+def framed_ability(mirt, data, v):
     """theta = frame(Z gamma + family effect + residual), step by step."""
-    specific = mirt.traits - 1
-    coordinates = np.zeros((contrasts.shape[1], mirt.traits))
-    coordinates[:, 0] = v["ability_general"]
-    below = list(v.get("ability_specific", []))
-    for k in range(specific):  # a triangle with a positive diagonal, column by column
-        coordinates[k, 1 + k] = np.sqrt(v["ability_anchor"][k])
-        for row in range(k + 1, contrasts.shape[1]):
-            coordinates[row, 1 + k] = below.pop(0)
-    assert below == []
-    raw = contrasts @ coordinates
+    raw = v["ability_residual"].T
     if mirt.covariates:
         raw = raw + covariate_matrix(data, mirt.covariates) @ v["covariate_weight"].T
     if mirt.families:
@@ -123,15 +110,12 @@ def framed_ability(mirt, data, v, contrasts):
     return np.linalg.solve(np.linalg.cholesky(raw.T @ raw / len(raw)), raw.T).T
 
 
-def log_density(mirt, data, v, contrasts, weight_b, weight_a):
+def log_density(mirt, data, v, weight_b, weight_a):
     """The equations of MIRT's docstring in plain loops; the weights are those on the named features."""
     priors, traits = mirt.priors, mirt.traits
     phi, novelty = data["features"].values.astype(float), data["novelty"].values.astype(float)
 
-    total = normal(v["ability_general"]) + normal(v["difficulty_mean"], priors.difficulty_mean)
-    if traits > 1:
-        total += normal(v["ability_specific"])
-        total += chi_square(v["ability_anchor"], np.arange(traits - 1, 0, -1))
+    total = normal(v["ability_residual"]) + normal(v["difficulty_mean"], priors.difficulty_mean)
     if mirt.covariates:
         total += normal(v["covariate_weight"], priors.covariate)
     if mirt.families:
@@ -170,7 +154,7 @@ def log_density(mirt, data, v, contrasts, weight_b, weight_a):
         centred = v["testlet_residual"] - v["testlet_residual"].mean(axis=0)
         effect = v["testlet_sd"] * centred[:, :-1]  # the last is of a task that no query is of
 
-    theta = framed_ability(mirt, data, v, contrasts)
+    theta = framed_ability(mirt, data, v)
     graded = graded_queries(data)
     for i in range(data.sizes["query"]):
         for j in range(data.sizes["llm"]):
@@ -199,26 +183,20 @@ def compiled(model, *names):
     return model.compile_fn(outputs, inputs=model.value_vars, mode=QUICK, on_unused_input="ignore")
 
 
-def some_contrasts(llms, rng):
-    return qr(np.column_stack([np.ones(llms), rng.standard_normal((llms, llms - 1))]))[0][:, 1:]
-
-
 @dataclass(frozen=True)
 class Built:
     """A model, what it was built from, and its deterministic variables as a function of a point."""
 
     mirt: MIRT
     data: xr.Dataset
-    contrasts: np.ndarray
     model: Any
     values: Callable
 
 
 def build(mirt, data):
-    contrasts = some_contrasts(data.sizes["llm"], np.random.default_rng(5))
-    model = mirt.build(data, contrasts)
+    model = mirt.build(data)
     names = ("difficulty_weight", "discrimination_weight", "ability", "discrimination")
-    return Built(mirt, data, contrasts, model, compiled(model, *names))
+    return Built(mirt, data, model, compiled(model, *names))
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -233,9 +211,9 @@ def check_log_density(built):
         point = random_point(built.model, rng)
         v, jacobian = natural(point)
         weight_b, weight_a, ability, discrimination = built.values(point)
-        expected = log_density(built.mirt, built.data, v, built.contrasts, weight_b, weight_a) + jacobian
+        expected = log_density(built.mirt, built.data, v, weight_b, weight_a) + jacobian
         assert density(point) == pytest.approx(expected, rel=1e-6, abs=1e-4)
-        theta = framed_ability(built.mirt, built.data, v, built.contrasts)
+        theta = framed_ability(built.mirt, built.data, v)
         np.testing.assert_allclose(ability, theta, atol=1e-6)
         assert discrimination.shape == (built.data.sizes["query"], built.mirt.traits)
 
@@ -338,11 +316,10 @@ def test_the_prior_of_ability_favours_no_direction(mapped):
 
     data, rng, draws = with_answers(mapped, "single"), np.random.default_rng(0), 600
     llms = data.sizes["llm"]
-    contrasts = some_contrasts(llms, rng)
-    model = MIRT(traits=3).build(data, contrasts)
+    model = MIRT(traits=3).build(data)
     ability = pm.draw(model["ability"], draws=draws, random_seed=1, mode=QUICK)
-    # Directions on and off the anchors.
-    directions = np.vstack([contrasts[:, :3].T, some_contrasts(llms, rng)[:, :3].T])
+    zero_sum = qr(np.column_stack([np.ones(llms), rng.standard_normal((llms, llms - 1))]))[0][:, 1:]
+    directions = zero_sum.T
     z = []
     for columns in (slice(0, 1), slice(1, 3)):
         held = np.square(np.einsum("sjd,uj->sud", ability[:, :, columns], directions)).sum(axis=2) / llms
@@ -354,28 +331,28 @@ def test_the_prior_of_ability_favours_no_direction(mapped):
     assert np.abs(z).max() < norm.isf(ERROR_RATE / 2 / np.size(z))
 
 
-def test_anchors_choose_coordinates_and_leave_the_model_alone(mapped):
-    """Two bases give one prior, of logits and of where the specific traits lie, also with covariates."""
-    import pymc as pm
-
-    data, draws = with_answers(mapped, "single"), 400
-    mirt = MIRT(traits=3, covariates=("release_date",), families=True)
-    bases = [some_contrasts(data.sizes["llm"], np.random.default_rng(seed)) for seed in (0, 1)]
-    anchors = np.hstack([contrasts[:, :2] for contrasts in bases])  # what might be favoured by mistake
-    summaries = []
-    for seed, contrasts in enumerate(bases):
-        model = mirt.build(data, contrasts)
-        ability, discrimination = pm.draw(
-            [model["ability"], model["discrimination"]], draws=draws, random_seed=seed, mode=QUICK
-        )
-        along = np.einsum("sjd,ju->sud", ability[:, :, 1:], anchors) / np.sqrt(len(anchors))
-        held = np.square(along).sum(axis=2)
-        logit = np.tanh(np.einsum("sd,sjd->sj", discrimination[:, 0], ability))  # bounded: moments exist
-        summaries.append(np.hstack([logit, logit**2, held, held**2]))
-    first, second = summaries
-    error = np.sqrt((first.var(axis=0) + second.var(axis=0)) / draws)
-    z = (first.mean(axis=0) - second.mean(axis=0)) / error
-    assert np.abs(z).max() < norm.isf(ERROR_RATE / 2 / z.size)
+@pytest.mark.parametrize("traits", [2, 3, 4])
+def test_the_posterior_does_not_know_how_the_specific_traits_are_turned(with_tasks, traits):
+    """Turn the raw specific abilities; the frame answers with a turn of its own, by which discriminations are to be turned."""
+    mirt = MIRT(traits=traits, covariates=("release_date",))
+    data, rng = with_answers(with_tasks, "graded"), np.random.default_rng(3)
+    model = mirt.build(data)
+    point = random_point(model, rng)
+    turn = np.eye(traits)
+    turn[1:, 1:] = qr(rng.standard_normal((traits - 1, traits - 1)))[0]
+    turned = dict(point)
+    for name in ("ability_residual", "covariate_weight"):
+        turned[name] = turn @ point[name]
+    before, after = (framed_ability(mirt, data, natural(one)[0]) for one in (point, turned))
+    answer = np.linalg.lstsq(before, after, rcond=None)[0]  # after = before @ answer
+    np.testing.assert_allclose(answer @ answer.T, np.eye(traits), atol=1e-9)
+    np.testing.assert_allclose(answer[0], np.eye(traits)[0], atol=1e-9)
+    for name in ("discrimination_component", "discrimination_residual"):
+        turned[name] = answer.T @ point[name]
+    slope = "discrimination_residual_slope"
+    turned[slope] = answer[1:, 1:].T @ point[slope]
+    density = model.compile_logp(mode=QUICK)
+    assert density(turned) == pytest.approx(density(point), rel=1e-9, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["single", "repeated", "graded"])
@@ -413,8 +390,7 @@ def test_repeated_trials_count_as_often_as_they_were_asked(mapped):
 def test_missing_cells_add_nothing(mapped):
     data = with_answers(mapped, "graded")
     changed = data.assign(score=data["score"].where(data["trials"] > 0, 0.5))
-    contrasts = some_contrasts(data.sizes["llm"], np.random.default_rng(0))
-    models = [MIRT(traits=2).build(d, contrasts) for d in (data, changed)]
+    models = [MIRT(traits=2).build(d) for d in (data, changed)]
     point = random_point(models[0], np.random.default_rng(2))
     first, second = (model.compile_logp(mode=QUICK)(point) for model in models)
     assert first == pytest.approx(second)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_irt_router.inference.diagnostics import SCALARS
+from bayes_irt_router.inference.diagnostics import hyperparameters
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.report.plots.intervals import COLOURS, ends, entry_labels, flat, new_figure, tidy
@@ -29,9 +29,9 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
     draws = posterior.draws
     panels: list[tuple[str, Any, np.ndarray]] = []
     priors = MIRTPriors(**posterior.record["model"]["priors"])
-    for name in (name for name in SCALARS if name in draws):
-        values = flat(draws[name]).reshape(posterior.size, -1)
-        labels = entry_labels(name, draws[name])
+    for name, drawn in hyperparameters(draws).items():
+        values = flat(drawn).reshape(posterior.size, -1)
+        labels = entry_labels(name, drawn)
         prior = prior_distribution(name, priors)
         panels += [(label, prior, values[:, k]) for k, label in enumerate(labels)]
     rows = -(-len(panels) // COLUMNS)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_irt_router.inference.diagnostics import SCALARS
+from bayes_irt_router.inference.diagnostics import hyperparameters
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.plots.intervals import entry_labels, escaped
 from bayes_irt_router.report.task_accuracy import task_accuracy, task_names
@@ -66,9 +66,9 @@ def rank_quantities(posterior: Posterior) -> dict[str, xr.DataArray]:
     draws = posterior.draws
     shape = (draws.sizes["chain"], draws.sizes["draw"])
     found: dict[str, np.ndarray] = {}
-    for name in (name for name in SCALARS if name in draws):
-        values = draws[name].values.reshape(*shape, -1)
-        found |= {label: values[..., k] for k, label in enumerate(entry_labels(name, draws[name]))}
+    for name, drawn in hyperparameters(draws).items():
+        values = drawn.values.reshape(*shape, -1)
+        found |= {label: values[..., k] for k, label in enumerate(entry_labels(name, drawn))}
     stats = posterior.tree["sample_stats"].to_dataset()
     found["log density"] = np.asarray(stats["lp" if "lp" in stats else "logp"].values)
     table = posterior.gate.table
