@@ -21,6 +21,7 @@ from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.identification import align_traits, is_testlet
 from bayes_irt_router.irt.response import abilities, p_correct, with_testlets
+from bayes_irt_router.report.model_difference import model_difference
 from bayes_irt_router.report.page.pictures import picture_count, pictures
 from bayes_irt_router.report.page.report_page import report_page
 from bayes_irt_router.report.page.routed_queries import fitted_queries
@@ -48,6 +49,12 @@ def test_the_model_has_them(testlet_fit: Posterior):
     assert testlet_fit.draws.sizes["trait"] == TRAITS
     assert testlet_fit.draws.sizes["testlet"] == TESTLETS  # three tasks and one that nobody has seen
     assert testlet_fit.record["model"]["testlets"]
+
+
+def test_models_that_ship_without_their_queries_can_be_compared(testlet_fit: Posterior):
+    found = model_difference(without_queries(testlet_fit, 40), testlet_fit)
+    assert found.queries == ()
+    assert found.llms["llm"].tolist() == testlet_fit.llm
 
 
 def test_the_view_has_the_response_of_the_model(testlet_fit: Posterior):

@@ -85,7 +85,7 @@ class ModelDifference:
         pairs = pd.DataFrame([triple[1:] for triple in self.changed], columns=["old choice", "new choice"])
         moved = pairs.value_counts().rename("queries").reset_index()
         shown = self.llms.drop(
-            columns=[name for name in self.llms if str(name).endswith(("_lower", "_upper"))]
+            columns=[name for name in self.llms if "_lower_" in str(name) or "_upper_" in str(name)]
         )
         shown = shown.rename(
             columns={
@@ -196,6 +196,8 @@ def _abilities(posterior: Posterior, shared: list[str], level: float) -> dict[st
 
 def _fitted_p_correct(posterior: Posterior, queries: list[str]) -> Float[np.ndarray, "query llm"]:
     """Posterior mean of sigmoid(a . theta - b) for fitted queries."""
+    if not queries:  # a model that ships has none, and no testlets of queries to look at
+        return np.zeros((0, len(posterior.llm)))
     posterior = linear_view(posterior)
     draws = posterior.draws
     position = {str(name): i for i, name in enumerate(draws["query"].values)}

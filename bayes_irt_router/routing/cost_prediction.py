@@ -99,7 +99,9 @@ def _answers(
     unit = lengths["unit"].values.astype(str)
     in_usd, uncounted = unit == USD, unit == NOTHING
     fixed = uncounted & ((cost.assumed_output_tokens is not None) | ~np.isnan(cost.mean_observed_cost_usd))
-    fixed |= unit == UNMODELLED
+    # Priced by tokens since the fit, which saw dollars: what the cost model says now, whatever the text.
+    repriced = in_usd & np.isnan(cost.mean_observed_cost_usd)
+    fixed |= (unit == UNMODELLED) | repriced
     price = np.where(in_usd, 1.0, cost.output_price_per_million / 1e6)
     texts = [str(text) for text in queries["text"].values]
     known = np.where(in_usd, 0.0, cost.input_tokens(texts) * cost.input_price_per_million / 1e6)

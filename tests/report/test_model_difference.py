@@ -54,6 +54,12 @@ def test_a_model_does_not_differ_from_itself(posterior):
     assert found.notes == ()
 
 
+def test_the_table_names_the_llms_and_leaves_intervals_to_the_json(posterior):
+    (_, shown, _) = next(part for part in model_difference(posterior, posterior).tables())
+    assert shown["llm"].tolist() == posterior.llm
+    assert not [name for name in shown if "lower" in name or "upper" in name]
+
+
 def test_abilities_ignore_the_coordinates_of_a_fit(posterior):
     ability, discrimination = posterior.draws["ability"], posterior.draws["discrimination"]
     scaled = edited(posterior, "posterior", ability=3 * ability + 1, discrimination=discrimination / 3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_irt_router.data.prices import Price
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH
 from bayes_irt_router.irt.response import item_distribution
@@ -128,6 +129,24 @@ def test_assumed_tokens_stay_as_assumed_for_an_llm_without_counts(router, querie
     usd = predict_cost(posterior, queries, np.random.default_rng(0), 10)["cost_usd"].values
     assert (usd[:, :, 0].std(axis=0) < 1e-9).all()
     assert (usd[:, :, 1].std(axis=0) > 0).all()
+
+
+def test_new_prices_hold_also_where_dollars_were_recorded(router, queries):
+    lengths, name = router.posterior.answer_length, router.posterior.llm[0]
+    unit = lengths["unit"].values.astype(object)
+    unit[0] = "usd"
+    groups = {n: g.to_dataset() for n, g in router.posterior.tree.children.items()}
+    groups[ANSWER_LENGTH] = lengths.assign(unit=("llm", unit.astype(str)))
+    observed = replace(router.cost, mean_observed_cost_usd=np.where(np.arange(6) == 0, 0.001, np.nan))
+    texts = queries["text"].values.tolist()
+    for cost in (observed, observed.with_prices({name: Price(1000.0, 1000.0, "")})):
+        record = router.posterior.record | {"cost": cost.to_dict()}
+        posterior = replace(router.posterior, tree=xr.DataTree.from_dict(groups), record=record)
+        usd = predict_cost(posterior, queries, np.random.default_rng(0), 10)["cost_usd"].values[:, :, 0]
+        if cost is observed:
+            assert (usd.std(axis=0) > 0).all()
+        else:
+            np.testing.assert_allclose(usd, np.tile(cost.known_cost(texts)[:, 0], (10, 1)), rtol=1e-5)
 
 
 def test_limits_reach_the_decision(router, queries):

@@ -49,6 +49,7 @@ class LiteLLMClient:
             litellm.Timeout,
             litellm.APIConnectionError,
             litellm.InternalServerError,
+            litellm.BadGatewayError,
             litellm.ServiceUnavailableError,
         ) as error:
             raise Busy(_short(error), retry_after(_headers(error).get("retry-after"))) from None
@@ -59,6 +60,8 @@ class LiteLLMClient:
             raise Declined(_short(error)) from None
         except litellm.APIError as error:
             raise Declined(_short(error)) from None
+        if not answer.choices:
+            raise Declined("the answer holds no choice")
         choice, usage = answer.choices[0], getattr(answer, "usage", None)
         return Reply(
             choice.message.content or "",

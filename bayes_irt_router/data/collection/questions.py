@@ -75,6 +75,10 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 def _words(column: pd.Series) -> pd.Series:
     """Texts, "" where there is none; whole numbers beside missing ones are floats in memory and none here."""
-    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
+    if (
+        pd.api.types.is_float_dtype(column.dtype)
+        and (column.dropna() % 1 == 0).all()
+        and (column.dropna().abs() < 2**53).all()
+    ):
         column = column.astype("Int64")
     return column.astype("str").mask(column.isna(), "").str.strip()

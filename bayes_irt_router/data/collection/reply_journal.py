@@ -45,6 +45,13 @@ class ReplyJournal:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
             whole = content[: content.rfind(b"\n") + 1]
+            first, *lines = whole.decode("utf-8", "replace").split("\n")[:-1] or [""]
+            # Before anything is cut off: whose file is it? A header that a kill cut short is the beginning of this one.
+            own = _parsed(first) == header if whole else _line(header).startswith(content)
+            if not own:
+                raise InputError(
+                    f"{path} is another file, or of requests with other settings; choose another --output, or move it away."
+                )
             if len(whole) < len(content):
                 os.truncate(path, len(whole))
             if not whole:
@@ -54,11 +61,6 @@ class ReplyJournal:
             raise InputError(
                 f"The journal {path} cannot be written ({error.strerror}); choose another place."
             ) from None
-        first, *lines = whole.decode("utf-8", "replace").split("\n")[:-1]
-        if _parsed(first) != header:
-            raise InputError(
-                f"{path} holds replies that were asked for with other settings; choose another --output, or move it away."
-            )
         damaged = [
             f"{path}, line {number}: not a reply; mend or remove the line."
             for number, line in enumerate(lines, 2)
@@ -110,9 +112,13 @@ class ReplyJournal:
     def _append(self, entry: dict[str, Any]) -> None:
         # Escaped, because half of a surrogate pair in a reply could not be written otherwise.
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(entry, allow_nan=False) + "\n")
+            file.write(_line(entry).decode("ascii"))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return (json.dumps(entry, allow_nan=False) + "\n").encode("ascii")
 
 
 def _parsed(line: str) -> dict[str, Any]:

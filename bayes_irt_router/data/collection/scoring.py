@@ -89,7 +89,11 @@ def command_scorer(command: str) -> Scorer:
         }
         try:
             done = subprocess.run(
-                words, input=json.dumps(asked), capture_output=True, text=True, encoding="utf-8"
+                words,
+                input=json.dumps(asked),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",  # a strange byte on standard error must not cost a score
             )
         except OSError as error:
             raise InputError(f"{words[0]} cannot be started ({error.strerror}); check --command.") from None

@@ -102,7 +102,11 @@ def _query_names(table: pd.DataFrame) -> pd.Series:
 
 def _texts(answers: pd.DataFrame, field: str, blank: pd.Series) -> tuple[pd.Series, list[str]]:
     raw = answers[field]
-    if pd.api.types.is_float_dtype(raw.dtype) and (raw.dropna() % 1 == 0).all():
+    if (
+        pd.api.types.is_float_dtype(raw.dtype)
+        and (raw.dropna() % 1 == 0).all()
+        and (raw.dropna().abs() < 2**53).all()
+    ):
         raw = raw.astype("Int64")  # whole numbers beside missing ones
     problems: list[str] = []
     if raw.dtype == object:

@@ -142,6 +142,15 @@ def test_replies_under_other_settings_or_to_other_texts_are_not_mixed(tmp_path: 
         ReplyJournal.open(path, SETTINGS)
 
 
+@pytest.mark.parametrize("content", [b'{"precious": 1}', b'{"precious": 1}\nlast line', b"notes\n"])
+def test_a_file_of_other_origin_is_left_as_it_is(tmp_path: Path, content: bytes):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="another file"):
+        ReplyJournal.open(path, SETTINGS)
+    assert path.read_bytes() == content
+
+
 def test_requests_are_as_far_apart_as_the_rate_says(tmp_path: Path):
     desk = Desk(tmp_path / "r.jsonl", per_minute=30)
     desk.run()

@@ -37,6 +37,13 @@ def test_columns_have_many_names(llm, score, text, tmp_path):
         assert data["cost_usd"].values.tolist() == [[0.5, 0.5]]
 
 
+def test_numbers_too_large_to_be_whole_are_names_like_any_other(tmp_path):
+    path = tmp_path / "r.jsonl"
+    row = {"query_id": 1e300, "llm": "a", "score": 1, "prompt": "Why?"}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert read("long", path)["query"].values.tolist() == ["1e+300"]
+
+
 def test_an_ambiguous_table_is_an_error_that_lists_the_readings(tmp_path):
     frame = pd.DataFrame(
         {"model": ["a", "b"], "model_name": ["x", "y"], "score": [1, 0], "label": [0, 1], "prompt": "Why?"}
