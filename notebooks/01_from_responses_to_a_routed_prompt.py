@@ -116,7 +116,7 @@ save(posterior, TUTORIAL / "model")
 # ## What the LLMs can do
 #
 # Each row is an LLM, each panel a trait. The general trait is a ranking with intervals. The specific traits are contrasts; their titles name
-# the tasks at either end. The two specialists stand out.
+# the tasks at either end. The code specialist stands out; the other one does not, as far as the intervals tell.
 
 # %%
 from bayes_irt_router.report.plots.ability_forest import ability_forest
@@ -169,8 +169,8 @@ for alpha in (1.0, 0.8, 0.4):
 pd.DataFrame(rows)
 
 # %% [markdown]
-# As cost counts more, prompts move to cheaper LLMs, but not all at once: the code question goes to the cheap code specialist early, because
-# nothing is lost by it.
+# As cost counts more, prompts move to cheaper LLMs. At alpha 0.8 each of the three has left the dearest LLM: a few points of expected correctness are
+# given up, and the answers cost a thirtieth or less. The code question goes to the cheap code specialist.
 #
 # Each decision says why it was taken, in a sentence and, if asked, in a picture: candidates with intervals on the left; on the right, which
 # features of the text make the question hard.

@@ -132,9 +132,9 @@ axes.set_title("General ability: posterior mean and 89 % equal-tailed interval",
 figure
 
 # %% [markdown]
-# The order of the generalists is found, as far as the intervals say. The code specialist, the upper diamond, is far above the line. That is no failure
-# of the fit: in the simulation its strength sits on a trait for code; the model books a part of it on the general trait, because being good at code
-# helped in several tasks. Coordinates again. Predictions do not care.
+# The order of the generalists is found, as far as the intervals say. The two specialists, the diamonds, are above the line. That is no failure
+# of the fit: in the simulation their strength sits on a trait of its own, for code or for knowledge; the model books a part of it on the general trait,
+# because being good at it helped in several tasks. Coordinates again. Predictions do not care.
 #
 # ## What a trait means
 #

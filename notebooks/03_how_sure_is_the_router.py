@@ -265,8 +265,8 @@ judged, _ = judge(test, training_facts(router.posterior, queries), {"model": pre
 reliability_diagram(judged)
 
 # %% [markdown]
-# And the accuracy of each LLM, task by task, beside what the model would produce. About 11 % of the dots should be outside. Fewer are: on these
-# data the model is a little too timid, which the reliability diagram says as well, where dots lie above the diagonal on the right.
+# And the accuracy of each LLM, task by task, beside what the model would produce. If the model is right, somewhat fewer than 11 % of the dots are
+# outside: with 18 to 28 questions accuracy moves in steps, and an 89 % interval that ends on steps holds more than 89 %.
 
 # %%
 from bayes_irt_router.report.plots.accuracy_check import accuracy_check

@@ -139,8 +139,8 @@ axes.legend(frameon=False)
 figure
 
 # %% [markdown]
-# Little, here: a few questions at the beginning, and nothing by the twentieth. The questions of this bank are much alike in how strongly they tell LLMs
-# apart (the map of discriminations in notebook 2 shows it), so that a random one is nearly as good as a chosen one, as long as tasks are balanced.
+# Little, here: the two curves lie close together, and one run each cannot tell more. Within a task the questions of this bank are much alike in how
+# strongly they tell LLMs apart, so that a random one is nearly as good as a chosen one, as long as tasks are balanced.
 # Choosing pays where questions differ more. What does most of the work is the model: each answer speaks about all questions.
 #
 # ## Was it placed right?

@@ -191,7 +191,7 @@ for name, p in (("MIRT", sampled), ("NIRT", neural_mean), ("point estimate", poi
     print(f"{name:15} root mean squared error {100 * np.sqrt(np.mean((p - true) ** 2)):.1f} points")
 
 # %% [markdown]
-# On these data the MIRT's curve is the true one, so the network can only lose; how much is the price of its freedom. On the command line the kind of
+# On these data the MIRT's curve is the true one, so the network could only lose; here it is level, so its freedom costs next to nothing. On the command line the kind of
 # model is a choice at fit, and everything after the fit is the same:
 #
 # ```

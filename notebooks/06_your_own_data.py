@@ -194,7 +194,7 @@ figure
 
 # %% [markdown]
 # The narrow prior says that every LLM is right half the time and all questions are alike: it rules out what we want to find. The wide one says that
-# a question is answered by all or by none, and whole benchmarks too. That is an opinion, and a strong one, though it was meant to be none.
+# a question is answered by all or by none. That is an opinion, and a strong one, though it was meant to be none.
 # The default finds weak and strong LLMs plausible, and easy and hard questions.
 #
 # Change a scale if you know better (`birt fit --prior difficulty_residual=2`), and draw this picture again.
@@ -237,7 +237,7 @@ unseen = featurize(test, Encoder())
 accuracy_check(predict_model(posterior, unseen, np.random.default_rng(0)), unseen, np.random.default_rng(0))
 
 # %% [markdown]
-# Everything is inside, and that says little: with three questions a task the bars reach nearly from 0 to 100. A check that cannot fail is none. Hold out
+# Nearly everything is inside, and that says little: with three questions a task the bars reach nearly from 0 to 100. A check that cannot fail is none. Hold out
 # more questions, or look at each LLM's accuracy over all tasks (`unseen.drop_vars("task")`).
 #
 # And does it predict better than what is simpler? On 48 questions a difference must be large to be more than noise, which is why it comes with
