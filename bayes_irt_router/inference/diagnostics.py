@@ -36,6 +36,7 @@ SCALARS = (
     "family_sd",
 )
 SLOPE, COVARIATES = "discrimination_residual_slope", "covariate_weight"
+SLOPE_LENGTH = f"length of {SLOPE}"
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,6 @@ def invariant_quantities(
         values = _by_chain(drawn.values, draws)
         labels = [name] if values.shape[2] == 1 else [f"{name}[{k}]" for k in range(values.shape[2])]
         quantities[name] = (labels, values)
-    # What turns with the specific traits has a length that does not.
-    if SLOPE in draws:
-        length = np.linalg.norm(_by_chain(draws[SLOPE].values, draws), axis=2, keepdims=True)
-        quantities[SLOPE] = ([f"length of {SLOPE}"], length)
     if COVARIATES in draws and draws.sizes["raw_trait"] > 1:
         weight = draws[COVARIATES].transpose("chain", "draw", "raw_trait", "covariate").values
         labels = [f"length of the specific {COVARIATES} of {name}" for name in draws["covariate"].values]
@@ -146,8 +143,10 @@ def invariant_quantities(
 
 
 def hyperparameters(draws: xr.Dataset) -> dict[str, xr.DataArray]:
-    """By name, what is one number a draw or a few, and does not turn with the specific traits."""
+    """By name, what is one number a draw or a few, and does not turn with the specific traits; of what does, the length."""
     found = {name: draws[name] for name in SCALARS if name in draws}
+    if SLOPE in draws:
+        found[SLOPE_LENGTH] = np.sqrt((draws[SLOPE] ** 2).sum("specific"))
     if COVARIATES in draws:
         found[COVARIATES] = draws[COVARIATES].isel(raw_trait=0, drop=True)
     return found

@@ -17,6 +17,7 @@ from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.judged import judge, training_facts
 from bayes_irt_router.evaluation.predictions import predict_model
+from bayes_irt_router.inference.diagnostics import SCALARS, SLOPE, SLOPE_LENGTH
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.priors import MIRTPriors
@@ -130,16 +131,43 @@ def test_an_unknown_query_is_refused(small_fit):
 
 
 def test_priors_are_those_of_the_model(bank):
-    """The densities that are drawn are those that PyMC samples from."""
+    """The densities that are drawn are those that PyMC samples from, for everything that is drawn."""
     import pymc as pm
 
-    data, names = bank(), ("difficulty_mean", "difficulty_kernel_sd", "discrimination_mean")
     from bayes_irt_router.data.feature_map import fit_feature_map
 
-    model = MIRT(traits=2).build(fit_feature_map(data).apply(data))
-    for name in names:
-        written = pm.logp(model[name], 0.7).eval()
-        assert prior_distribution(name, MIRTPriors()).logpdf(0.7) == pytest.approx(float(written), abs=1e-4)
+    data = bank()
+    model = MIRT(traits=2, families=True).build(fit_feature_map(data).apply(data))
+    for name in [name for name in SCALARS if name in model.named_vars]:
+        value = np.full(model[name].shape.eval(), 0.7)
+        written = pm.logp(model[name], value).eval()
+        drawn = prior_distribution(name, MIRTPriors(), specific=1)
+        np.testing.assert_allclose(drawn.logpdf(value), written, atol=1e-4)
+    slope = pm.logp(model[SLOPE], np.array([0.7])).eval() + pm.logp(model[SLOPE], np.array([-0.7])).eval()
+    length = prior_distribution(SLOPE_LENGTH, MIRTPriors(), specific=1)  # of one entry: its absolute value
+    assert 2 * np.exp(slope[0] / 2) == pytest.approx(length.pdf(0.7), rel=1e-3)
+
+
+def test_the_slopes_are_among_the_hyperparameters_that_are_shown(small_fit):
+    for plot in (prior_and_posterior, rank_plots):
+        titles = [axes.get_title() for axes in plot(small_fit).axes]
+        assert any("residual slope" in title for title in titles)
+
+
+def test_chains_of_correlated_draws_that_agree_are_not_accused(small_fit):
+    """Draws of autocorrelation 0.9, all from one law. The test's level is 0.01, so 3 of 12 quantities are below it once in 5,000 times."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((4, 100, 12))
+    for i in range(1, 100):
+        z[:, i] = 0.9 * z[:, i - 1] + np.sqrt(1 - 0.9**2) * z[:, i]
+    draws = small_fit.draws
+    names = [name for name in SCALARS if name in draws and draws[name].ndim == 2]
+    changed = draws.assign({name: (("chain", "draw"), z[:, :, k]) for k, name in enumerate(names)})
+    groups = {str(name): node.to_dataset() for name, node in small_fit.tree.children.items()}
+    tree = xr.DataTree.from_dict({**groups, "posterior": changed})
+    figure = rank_plots(replace(small_fit, tree=tree))
+    accused = [text.get_text() for axes in figure.axes for text in axes.texts if "0.00" in text.get_text()]
+    assert len(accused) < 3
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_irt_router.inference.diagnostics import hyperparameters
+from bayes_irt_router.inference.diagnostics import SLOPE_LENGTH, hyperparameters
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.report.plots.intervals import COLOURS, ends, entry_labels, flat, new_figure, tidy
@@ -32,7 +32,7 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
     for name, drawn in hyperparameters(draws).items():
         values = flat(drawn).reshape(posterior.size, -1)
         labels = entry_labels(name, drawn)
-        prior = prior_distribution(name, priors)
+        prior = prior_distribution(name, priors, specific=draws.sizes.get("specific", 0))
         panels += [(label, prior, values[:, k]) for k, label in enumerate(labels)]
     rows = -(-len(panels) // COLUMNS)
     figure = new_figure(3.0 * COLUMNS, 0.7 + 1.75 * rows)
@@ -61,10 +61,12 @@ def _panel(axes: "Axes", label: str, prior: Any, values: np.ndarray) -> None:
     tidy(axes)
 
 
-def prior_distribution(name: str, priors: MIRTPriors) -> Any:
-    """The prior that `MIRT.build` gives a quantity, as a frozen distribution of SciPy."""
+def prior_distribution(name: str, priors: MIRTPriors, specific: int) -> Any:
+    """The prior that `MIRT.build` gives a quantity, as a frozen distribution of SciPy, where there are so many specific traits."""
     from scipy import stats
 
+    if name == SLOPE_LENGTH:
+        return stats.chi(specific, scale=priors.discrimination_slope)
     scale: float = getattr(priors, name.removesuffix("_sd").removesuffix("_weight"))
     if name in ("difficulty_mean", "covariate_weight"):
         return stats.norm(0.0, scale)

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayes_irt_router.inference.diagnostics import hyperparameters
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.report.plots.intervals import entry_labels, escaped
+from bayes_irt_router.report.plots.intervals import LINES, entry_labels, escaped
 from bayes_irt_router.report.task_accuracy import task_accuracy, task_names
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def rank_plots(posterior: Posterior) -> "Figure":
 
     Draws are ranked over all chains; for each chain the difference of the ranks' empirical distribution from the uniform one is
     shown (ArviZ's ``plot_rank``; Säilynoja, Bürkner and Vehtari, 2022). Chains that agree stay near 0; where ArviZ's multi-chain test
-    finds a deviation, the points that carry it are marked. The gate judged all draws; these are the kept ones.
+    finds a deviation, the points that carry it are marked. The test takes draws for independent, so they are thinned to what the
+    slowest quantity's effective sample size leaves. The gate judged all draws; these are kept ones.
 
     Args:
         posterior: the fitted model.
@@ -38,6 +39,7 @@ def rank_plots(posterior: Posterior) -> "Figure":
         group="posterior",
         backend="matplotlib",
         col_wrap=columns,
+        thin=True,
         visuals={"title": {"size": 8}, "xlabel": {"size": 8, "text": "fractional rank"}},
         figure_kwargs={
             "figsize": (2.6 * columns, 0.8 + 1.9 * -(-count // columns)),
@@ -49,13 +51,19 @@ def rank_plots(posterior: Posterior) -> "Figure":
     figure.set_layout_engine("constrained")
     for axes in [axes for axes in figure.axes if not axes.has_data()]:
         axes.remove()  # the grid's places that are left over
-    for axes in figure.axes:
+    chains = posterior.draws.sizes["chain"]
+    for number, axes in enumerate(figure.axes):
         axes.tick_params(labelsize=8)
+        if number % columns == 0:
+            axes.set_ylabel("ECDF difference", fontsize=8)
+        curves = [line for line in axes.lines if len(np.atleast_1d(line.get_xdata())) > 2]
+        for chain, line in enumerate(curves[:chains]):
+            line.set_linestyle(LINES[chain % len(LINES)])
         for text in axes.texts:
             text.set_fontsize(7)
     figure.suptitle(
         "Rank plots, a line a chain: difference of the ranks' distribution from the uniform one;\n"
-        "p: of the test that the chains agree; marked points: where they do not (p < 0.01)",
+        "draws thinned to be nearly independent; p: of the test that the chains agree; marked: where they do not (p < 0.01)",
         fontsize=9,
     )
     return figure
