@@ -177,6 +177,14 @@ class Router:
             InputError: alpha outside [0, 1], an unknown LLM, contradictory limits, an empty prompt, or a price that is needed and
                 unknown; what can be told before routing is told at once.
         """
+        given = {"prompts": prompts, "allow": allow, "deny": deny, "require": require}
+        if bare := [name for name, value in given.items() if isinstance(value, str)]:
+            raise InputError(
+                [
+                    f"{name} is one text where a list of texts is wanted; write [{given[name]!r}]."
+                    for name in bare
+                ]
+            )
         limits = Limits(
             None if allow is None else tuple(allow),
             tuple(deny),

@@ -14,7 +14,7 @@ class ExpectedUtility(Policy):
     """The highest expected utility, `argmax_j E[alpha P_j - (1 - alpha) C_j]`: IRT-Router's score.
 
     The expectation is over everything uncertain (parameters, the query's residuals, the answer). Utility is linear in correctness and
-    cost, so only their means matter: uncertainty does not change this choice.
+    cost, so only their means matter: uncertainty does not change this choice. Of equal utilities the more probable success wins.
     """
 
     name: ClassVar[str] = "expected_utility"
@@ -23,7 +23,7 @@ class ExpectedUtility(Policy):
     def choose(self, problem: DecisionProblem) -> Choice:
         """Decide, for every query."""
         problem.require_known(problem.utility, "utility")
-        first, ranking = ranked(problem, problem.allowed, -problem.utility)
+        first, ranking = ranked(problem, problem.allowed, -problem.utility, -problem.mean_p)
         return Choice(first, ranking, ("has the highest utility",) * len(first))
 
 
@@ -66,11 +66,12 @@ class ProbabilityOfImprovement(Policy):
                     f"has the highest utility, as the limits exclude the incumbent {self.incumbent}"
                 )
             elif j == at:
-                others = problem.allowed[query].copy()
-                others[at] = False
-                best = gain[query, others].max(initial=0.0)
+                higher = problem.allowed[query] & (problem.utility[query] > problem.utility[query, at])
                 clause.append(
-                    f"stays: no candidate of higher utility improves on it with probability {self.tau:g} (at most {best:.2f})"
+                    f"stays: no candidate of higher utility improves on it with probability {self.tau:g} "
+                    f"(at most {gain[query, higher].max():.2f})"
+                    if higher.any()
+                    else "stays: no candidate has a higher utility"
                 )
             else:
                 clause.append(
@@ -84,7 +85,8 @@ class LowerBound(Policy):
     """Averse to risk: the highest `quantile` of utility, `argmax_j Q_q[alpha P_j - (1 - alpha) C_j]`.
 
     The quantile is over the joint draws: the parameters and what is unknown about the query, not the coin of a single answer. Of two
-    LLMs with equal expected utility, it takes the one of which more is known.
+    LLMs with equal expected utility, it takes the one whose draws spread less, be it that more is known of it or that it depends
+    less on what is unknown about the query.
 
     Attributes:
         quantile: between 0 and 1; 0.1 asks what is exceeded nine times in ten.

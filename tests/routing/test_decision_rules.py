@@ -1,5 +1,7 @@
 """What each policy promises, on any beliefs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -142,6 +144,46 @@ def test_of_practically_equal_llms_the_cheapest_answers():
     assert choice.llm.tolist() == [1]
     assert "cheapest of 2" in choice.clause[0]
     assert Equivalence(0.0, 0.8).choose(problem).llm.tolist() == [0]
+
+
+def test_of_equal_utilities_the_more_probable_success_wins():
+    problem = made([[0.5, 0.9, 0.7]] * 4, [0.0, 0.0, 0.0], alpha=0.0)
+    assert ExpectedUtility().choose(problem).llm.tolist() == [1]
+
+
+# Parameters are sure here (each draw alike), and what decides is unknown about the query: residuals that LLMs share.
+SURE = [[0.7, 0.6]] * 4
+SHARED = [[0.9, 0.1], [0.9, 0.9], [0.5, 0.6], [0.5, 0.8]]  # means as in SURE
+
+
+def test_improvement_counts_what_is_unknown_about_the_query():
+    """By the parameters "a" is better for certain; jointly it is in one draw of four."""
+    problem = made(SURE, [0.0, 0.0], alpha=1.0, conditional=SHARED)
+    assert ProbabilityOfImprovement("b", 0.5).choose(problem).llm.tolist() == [1]
+    assert ProbabilityOfImprovement("b", 0.25).choose(problem).llm.tolist() == [0]
+
+
+def test_the_lower_bound_is_over_what_is_unknown_about_the_query():
+    turned = [[0.1, 0.6], [0.9, 0.6], [0.9, 0.6], [0.9, 0.6]]
+    problem = made(SURE, [0.0, 0.0], alpha=1.0, conditional=turned)
+    assert LowerBound(0.1).choose(problem).llm.tolist() == [1]
+
+
+def test_equivalence_is_over_the_parameters_alone():
+    """ "b" costs less and is worse by more than the tolerance for certain, by the parameters; jointly in one draw of four."""
+    problem = made(SURE, [0.2, 0.0], alpha=0.9, conditional=SHARED)
+    assert Equivalence(0.05, 0.7).choose(problem).llm.tolist() == [0]
+    problem = made(SHARED, [0.2, 0.0], alpha=0.9, conditional=SURE)
+    assert Equivalence(0.05, 0.7).choose(problem).llm.tolist() == [1]
+
+
+def test_draws_of_cost_alone_decide_too():
+    """Equal correctness; "a" costs less in three draws of four, and in the mean."""
+    cost = np.array([[[0.0, 0.1]], [[0.0, 0.1]], [[0.0, 0.1]], [[0.3, 0.1]]])
+    problem = replace(made([[0.5, 0.5]] * 4, [0.0, 0.0]), cost_usd=cost, cost_usd_conditional=cost)
+    assert ProbabilityOfImprovement("b", 0.7).choose(problem).llm.tolist() == [0]
+    assert ProbabilityOfImprovement("b", 0.8).choose(problem).llm.tolist() == [1]
+    assert LowerBound(0.1).choose(problem).llm.tolist() == [1]
 
 
 def test_unknown_costs_are_told_where_they_are_needed():

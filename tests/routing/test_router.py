@@ -146,6 +146,12 @@ def test_wrong_requests(router, prompts, options, problem):
         router.route(prompts, **options)
 
 
+def test_a_text_in_place_of_a_list_is_not_taken_for_its_letters(router):
+    with pytest.raises(InputError) as caught:
+        router.route("Why?", deny="best")
+    assert [problem.split()[0] for problem in caught.value.problems] == ["prompts", "deny"]
+
+
 def test_no_prompts_no_decisions(router):
     assert router.route([]) == []
 

@@ -139,6 +139,6 @@ def entry_labels(name: str, array: xr.DataArray) -> list[str]:
     """
     dims = array.dims[2:]
     if not dims:
-        return [f"{words(name)}{' (no unit)' if name == 'score_precision' else ''}"]
+        return [f"{words(name)}{' (no unit)' if name == 'score_precision' or name.endswith('slope') else ''}"]
     coordinates = product(*(array[dim].values.astype(str).tolist() for dim in dims))
     return [escaped(f"{words(name)}, {' '.join(words(part) for part in parts)}") for parts in coordinates]
