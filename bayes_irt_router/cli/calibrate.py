@@ -157,7 +157,7 @@ def calibrate(
 ) -> None:
     """`birt calibrate`."""
     folder = required_model(model)
-    name = _checked(llm, answers, interactive, command, plan, output, level)
+    name = _checked(folder, llm, answers, interactive, command, plan, output, level)
 
     from bayes_irt_router.calibration.inputs import read_answers, read_llm_info
     from bayes_irt_router.calibration.preparation import choose_prior, prepare
@@ -203,6 +203,7 @@ def calibrate(
 
 
 def _checked(
+    folder: Path,
     llm: str | None,
     answers: Path | None,
     interactive: bool,
@@ -234,6 +235,8 @@ def _checked(
         problems.append("--plan asks nothing; leave --interactive and --command out.")
     if output is None and plan is None:
         problems.append("No place for the model is named: add --output DIR.")
+    elif output is not None and output.resolve() == folder.resolve():
+        problems.append(f"{output} holds the old model, which would be lost; choose another folder.")
     if not 0 < level < 1:
         problems.append(f"level is {level}, but it must be between 0 and 1, for instance 0.89.")
     if problems or llm is None:
@@ -260,7 +263,10 @@ def _answered(
         return state(setup, given), "the answers were given"
     answerer = ask_person if interactive else command_answerer(command or "", llm)
     bank = setup.bank
-    journal = Journal.open(journal_path(output), llm, str(bank.posterior.record["data"]["fingerprint"]))
+    record = bank.posterior.record
+    journal = Journal.open(
+        journal_path(output), llm, str(record["data"]["fingerprint"]), record.get("calibrations", [])
+    )
     if journal.answers:
         tell("note", f"{len(journal.answers)} answers are in {journal.path}; going on from there.")
     unit = "USD" if setup.priced else "queries"

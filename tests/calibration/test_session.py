@@ -24,8 +24,8 @@ def setup(fitted_bank):
     return Setup(fitted_bank, new_llm_prior(fitted_bank.posterior), Target(), choosable, priced=True)
 
 
-def journal(path, llm="new", data="abc"):
-    return Journal.open(path / "answers.jsonl", llm, data)
+def journal(path, llm="new", data="abc", calibrations=()):
+    return Journal.open(path / "answers.jsonl", llm, data, calibrations)
 
 
 def answerer(setup, killed_after=None):
@@ -146,19 +146,58 @@ def test_limits_are_checked(setup):
 def test_a_journal_of_another_llm_or_model_is_refused_and_left_alone(tmp_path):
     journal(tmp_path).add(Answer("q", 1.0))
     before = (tmp_path / "answers.jsonl").read_bytes()
-    for other in ({"llm": "other"}, {"data": "xyz"}):
+    for other in ({"llm": "other"}, {"data": "xyz"}, {"calibrations": [{"llm": "new", "answers": 1}]}):
         with pytest.raises(InputError, match="another LLM or model"):
             journal(tmp_path, **other)
     assert (tmp_path / "answers.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"precious": "no newline at the end"}', b'{"precious": 1}\nthe last line', b"\xff\xfe", b"[" * 100_000]
+)
+def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, content):
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="another LLM or model"):
+        journal(tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_journal_is_left_alone(tmp_path):
+    journal(tmp_path).add(Answer("q", 1.0))
+    path = tmp_path / "answers.jsonl"
+    content = path.read_bytes() + b'nonsense\n{"query": "r", "sc'
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="line 3"):
+        journal(tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_a_header_that_a_kill_cut_short_is_written_again(tmp_path):
+    journal(tmp_path).add(Answer("q", 1.0))
+    path = tmp_path / "answers.jsonl"
+    whole = path.read_bytes()
+    header = whole[: whole.index(b"\n") + 1]
+    for length in (0, 1, len(header) - 1, len(header)):
+        path.write_bytes(header[:length])
+        assert journal(tmp_path).answers == []
+        assert path.read_bytes() == header
+
+
+def test_ids_may_hold_any_character(tmp_path):
+    given = [Answer(name, 1.0) for name in ("a\u2028b", "a\x85b", "a\nb", "a\x0cb", "\ud800")]
+    for answer in given:
+        journal(tmp_path).add(answer)
+    assert journal(tmp_path).answers == given
+
+
 def test_damaged_lines_are_named(tmp_path):
     journal(tmp_path).add(Answer("q", 1.0))
     with (tmp_path / "answers.jsonl").open("a") as file:
-        file.write('{"query": "r", "score": 7}\nnonsense\n')
+        file.write('{"query": "r", "score": 7}\nnonsense\n{"query": "r", "score": 1, "trials": 1.5}\n')
     with pytest.raises(InputError) as caught:
         journal(tmp_path)
-    assert ["line 3" in caught.value.problems[0], "line 4" in caught.value.problems[1]] == [True, True]
+    assert [f"line {n}" in told for n, told in enumerate(caught.value.problems, 3)] == [True] * 3
 
 
 def test_answers_are_checked_and_merged():

@@ -101,6 +101,46 @@ def test_a_program_is_asked_and_a_failed_run_goes_on(model: Path, command: str, 
     assert (output / CALIBRATION).read_text("utf-8") == (tmp_path / "whole" / CALIBRATION).read_text("utf-8")
 
 
+def test_the_model_that_is_read_is_never_the_one_that_is_written(model: Path, command: str, tmp_path: Path):
+    """Else the answers of the journal, which the model has taken, would be taken again by the same line."""
+    (tmp_path / "link").symlink_to(model)
+    for output in (model, model / ".." / model.name, tmp_path / "link"):
+        assert "would be lost" in errors(
+            calibrate(model, "--command", command, "--budget", 2, "--output", output)
+        )
+    first = calibrate(model, "--command", command, "--budget", 2, "--output", tmp_path / "one")
+    assert first.exit_code == 0
+    journal = journal_path(tmp_path / "one").read_text("utf-8")
+    journal_path(tmp_path / "two").write_text(journal, encoding="utf-8")
+    again = calibrate(tmp_path / "one", "--command", command, "--budget", 2, "--output", tmp_path / "two")
+    assert "another LLM or model" in errors(again)
+    assert journal_path(tmp_path / "two").read_text("utf-8") == journal
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("print('{\"score\": 1, \"trials\": Infinity}')", "trials"),
+        ("print('{\"score\": 1, \"trials\": 1.7}')", "trials"),
+        ("print('{\"score\": 1' + '0' * 400 + '}')", "cannot be used"),
+        ("print('[' * 100000)", "cannot be used"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff{')", "cannot be used"),
+        ("import sys; sys.stderr.buffer.write(b'caf\\xe9'); sys.exit(3)", "exit code 3: caf"),
+    ],
+)
+def test_what_a_program_says_wrongly_is_told(model: Path, program: str, expected: str, tmp_path: Path):
+    line = shlex.join([sys.executable, "-c", program])
+    assert expected in errors(calibrate(model, "--command", line, "--output", tmp_path / "o", "--budget", 1))
+
+
+def test_what_a_program_says_on_standard_error_costs_no_answer(model: Path, tmp_path: Path):
+    program = "import sys; sys.stderr.buffer.write(b'caf\\xe9'); print('{\"score\": 1, \"trials\": 2.0}')"
+    line = shlex.join([sys.executable, "-c", program])
+    result = calibrate(model, "--command", line, "--output", tmp_path / "o", "--budget", 1, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["placement"]["trials"] == 2
+
+
 def test_a_person_is_asked(model: Path, tmp_path: Path):
     output = tmp_path / "out"
     result = calibrate(model, "--interactive", "--output", output, stdin="1\nmaybe\n0.5\ns\nq\n")
