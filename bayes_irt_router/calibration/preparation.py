@@ -94,6 +94,6 @@ def prepare(
     chosen = Target(target, stakes)
     chosen.check(bank)
     open_ = known if asks else np.ones_like(known)
-    return Setup(
-        bank, prior, chosen, Choosable(open_, costs, task_shares(bank, open_)), priced, selector, seed
-    )
+    # What is to be learned of one task says where to ask: balancing all tasks would keep it from asking there.
+    share = {} if target.startswith("task:") else task_shares(bank, open_)
+    return Setup(bank, prior, chosen, Choosable(open_, costs, share), priced, selector, seed)

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.answers import Answer
-from bayes_irt_router.calibration.belief import Belief, belief
+from bayes_irt_router.calibration.belief import Belief, belief, simulated_scores
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.journal import Journal
 from bayes_irt_router.calibration.placing import Placement, place
@@ -80,7 +80,7 @@ class State:
     """What is known after some answers.
 
     Attributes:
-        answers: so far.
+        answers: so far, repeated ones one by one.
         placement: of the LLM.
         belief: its particles.
         target: values in them.
@@ -92,6 +92,11 @@ class State:
     belief: Belief
     target: TargetValues
     spent: float
+
+    @property
+    def asked(self) -> list[str]:
+        """The queries answered so far, each once."""
+        return list(dict.fromkeys(answer.query for answer in self.answers))
 
     def interval(self, level: float) -> tuple[float, float, float]:
         """Mean, lower and upper end of an accuracy (of several, their mean), as of a normal, inside [0, 1]."""
@@ -128,7 +133,7 @@ def state(setup: Setup, answers: Sequence[Answer]) -> State:
 def next_queries(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> list[Choice]:
     """The queries to ask next, none that was answered or skipped."""
     bank = setup.bank
-    asked = [answer.query for answer in now.answers]
+    asked = now.asked
     open_ = setup.choosable.open.copy()
     open_[bank.positions([*asked, *skipped])] = False
     return choose_queries(
@@ -189,9 +194,9 @@ class Plan:
 
     Attributes:
         choices: in the order of asking.
-        expected_sd: of the target after 0, 10, 20, 50, 100 of them, as far as there are so many, and after all.
+        expected_sd: of the target after asking 0, 10, 20, 50, 100 queries, as far as there are so many, and after those listed.
         mean: of the target as believed now.
-        cost: of asking the first so many, in USD, or their number; for the same numbers.
+        cost: of asking so many, in USD, or their number; for the same numbers.
     """
 
     choices: list[Choice]
@@ -207,21 +212,21 @@ def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> P
     believed now, it answers the n queries, and is placed by its answers. Adaptive testing, which looks at the answers, does a
     little better.
     """
-    choices = next_queries(setup, now, count, skipped)
+    choices = next_queries(setup, now, max(count, *MILESTONES), skipped)
+    listed = choices[:count]
     costs = np.concatenate([[0.0], np.cumsum([setup.choosable.cost[choice.position] for choice in choices])])
     rng = np.random.default_rng([setup.seed, len(now.answers), 3])
     sds: dict[int, float] = {0: now.target.sd}
-    for n in sorted({n for n in (*MILESTONES, count) if n <= len(choices)}):
-        found = []
-        for particle in rng.integers(len(now.belief.p_correct), size=SIMULATED):
-            p = now.belief.p_correct[particle]
+    for n in sorted({n for n in (*MILESTONES, len(listed)) if 0 < n <= len(choices)}):
+        positions, found = np.array([choice.position for choice in choices[:n]]), []
+        for particle in rng.integers(len(now.belief.index), size=SIMULATED):
+            scores = simulated_scores(setup.bank, now.belief, int(particle), positions, rng)
             simulated = [
-                Answer(setup.bank.query[choice.position], float(rng.random() < p[choice.position]))
-                for choice in choices[:n]
+                Answer(setup.bank.query[i], float(y)) for i, y in zip(positions, scores, strict=True)
             ]
             found.append(state(setup, [*now.answers, *simulated]).target.sd)
         sds[n] = float(np.sqrt(np.mean(np.square(found))))
-    return Plan(choices, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
+    return Plan(listed, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
 
 
 def question_costs(
@@ -235,8 +240,8 @@ def question_costs(
 
 
 def _enough(setup: Setup, stopping: Stopping, now: State) -> str | None:
-    if stopping.questions is not None and len(now.answers) >= stopping.questions:
-        return f"{len(now.answers)} queries are answered"
+    if stopping.questions is not None and len(now.asked) >= stopping.questions:
+        return f"{len(now.asked)} queries are answered"
     if stopping.usd is not None and now.spent >= stopping.usd:
         return "the budget is spent"
     if stopping.target_sd is not None and now.target.sd <= stopping.target_sd:

@@ -278,7 +278,7 @@ def _answered(
     def progress(now: "State") -> None:
         spent = f"{now.spent:.3g}" if setup.priced else f"{now.spent:.0f}"
         told = f"{setup.target.name}: {now.told(setup.target, level)}, spent {spent} {unit}"
-        tell(f"{len(now.answers):>4} answered", told)
+        tell(f"{len(now.asked):>4} answered", told)
 
     return run(setup, stopping, ask, journal, progress)
 

@@ -138,6 +138,15 @@ def test_the_interval_shrinks_and_the_report_tells_before_and_after(setup, tmp_p
     assert len(report.table()) == len(set(setup.bank.task)) + 1
 
 
+def test_a_query_answered_twice_counts_once(setup, tmp_path):
+    kept = journal(tmp_path)
+    for score in (1.0, 0.0):
+        kept.add(Answer(setup.bank.query[0], score))
+    now, ended = run(setup, Stopping(questions=2), answerer(setup), kept, quiet)
+    assert (len(now.answers), ended) == (3, "2 queries are answered")
+    assert sum(calibration_report(setup, now, "new", ended, 0.8, given=True).asked.values()) == 2
+
+
 def test_limits_are_checked(setup):
     with pytest.raises(InputError, match="usd"):
         Stopping(usd=-1.0)
@@ -153,7 +162,13 @@ def test_a_journal_of_another_llm_or_model_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b'{"precious": "no newline at the end"}', b'{"precious": 1}\nthe last line', b"\xff\xfe", b"[" * 100_000]
+    "content",
+    [
+        b'{"precious": "no newline at the end"}',
+        b'{"precious": 1}\nthe last line',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "answers.jsonl"

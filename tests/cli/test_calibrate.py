@@ -120,8 +120,8 @@ def test_the_model_that_is_read_is_never_the_one_that_is_written(model: Path, co
 @pytest.mark.parametrize(
     ("program", "expected"),
     [
-        ("print('{\"score\": 1, \"trials\": Infinity}')", "trials"),
-        ("print('{\"score\": 1, \"trials\": 1.7}')", "trials"),
+        ('print(\'{"score": 1, "trials": Infinity}\')', "trials"),
+        ('print(\'{"score": 1, "trials": 1.7}\')', "trials"),
         ("print('{\"score\": 1' + '0' * 400 + '}')", "cannot be used"),
         ("print('[' * 100000)", "cannot be used"),
         ("import sys; sys.stdout.buffer.write(b'\\xff{')", "cannot be used"),
@@ -165,7 +165,7 @@ def test_a_plan_asks_nothing_and_says_what_to_expect(model: Path, tmp_path: Path
     result = calibrate(model, "--plan", "10", "--json")
     told = json.loads(result.stdout)
     assert len({query["query_id"] for query in told["queries"]}) == 10
-    assert [row["answers"] for row in told["expected"]] == [0, 10]
+    assert [row["answers"] for row in told["expected"]] == [0, 10, 20]
     assert told["expected"][1]["sd"] < told["expected"][0]["sd"]
     assert "expected 89% interval" in calibrate(model, "--plan", "2").stdout
 
