@@ -1,4 +1,4 @@
-"""What is believed of a new LLM while questions are being chosen: particles of its ability, what they predict, and answers drawn from it."""
+"""What is believed of a new LLM while questions are being chosen: its particles, what they predict, answers drawn from it."""
 
 from dataclasses import dataclass, replace
 

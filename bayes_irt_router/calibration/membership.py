@@ -45,7 +45,14 @@ def with_llm(
         answers: that it was placed by.
         info: columns of the table ``llms``.
         characters: length of the asked queries' texts, by query id, where known.
+
+    Raises:
+        InputError: the placement is over some of the draws only.
     """
+    if len(placement.index) != posterior.size:
+        raise InputError(
+            f"{llm} was placed over {len(placement.index)} of {posterior.size} draws; place it over all of them."
+        )
     info = dict(info or {})
     known = llm in posterior.llm
     draws = posterior.draws

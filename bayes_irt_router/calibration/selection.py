@@ -43,8 +43,8 @@ def expected_variance_reduction(
 ) -> Float[np.ndarray, " query"]:
     """``Var(T) - E[Var(T | y_i)] = Var(E[T | y_i]) = Cov(T, y_i)^2 / Var(y_i)``, summed over the target's numbers.
 
-    ``Cov(T, y_i) = Cov(value, p_i) + part_i noise_i``: an answer tells of the ability, and of itself where it counts in the target. Exact for
-    answers that are right or wrong, given the particles; for graded scores it is the best linear estimator's reduction.
+    ``Cov(T, y_i) = Cov(value, p_i) + part_i noise_i``: an answer tells of the ability, and of itself where it counts in the target. Exact
+    for answers that are right or wrong, given the particles; for graded scores it is the best linear estimator's reduction.
     """
     centred = target.values - target.values.mean(axis=0)
     covariance = centred.T @ belief.p_correct / len(centred) + target.part * target.noise

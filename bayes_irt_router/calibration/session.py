@@ -17,6 +17,7 @@ from bayes_irt_router.calibration.selection import Choice, Choosable, choose_que
 from bayes_irt_router.calibration.targets import Target, TargetValues, expected_regret
 from bayes_irt_router.errors import InputError
 
+ASKING_DRAWS = 400  # over which an LLM is placed between two questions: as many as a belief has particles
 MILESTONES = (10, 20, 50, 100)
 SIMULATED = 12  # calibrations for each milestone of a plan
 
@@ -118,9 +119,19 @@ def accuracy_interval(mean: float, sd: float, level: float) -> tuple[float, floa
     return mean, max(0.0, mean - half), min(1.0, mean + half)
 
 
-def state(setup: Setup, answers: Sequence[Answer]) -> State:
-    """Where the LLM stands after these answers, the same however often it is asked."""
-    placement = place(setup.bank, setup.prior, answers, np.random.default_rng([setup.seed, len(answers), 0]))
+def state(setup: Setup, answers: Sequence[Answer], draws: int | None = None) -> State:
+    """Where the LLM stands after these answers, the same however often it is asked.
+
+    Args:
+        setup: of the calibration.
+        answers: so far.
+        draws: place over at most so many parameter draws, evenly spaced; over all by default. :data:`ASKING_DRAWS` of them
+            say what to ask next, in less time; what is kept of an LLM, and told of it in the end, is placed over all.
+    """
+    rng = np.random.default_rng([setup.seed, len(answers), 0])
+    count = setup.bank.draws if draws is None else min(draws, setup.bank.draws)
+    kept = np.linspace(0, setup.bank.draws - 1, count).round().astype(int)
+    placement = place(setup.bank, setup.prior, answers, rng, draws=kept)
     particles = belief(setup.bank, placement)
     spent = 0.0
     for answer in answers:
@@ -158,7 +169,8 @@ def run(
     """Ask until enough is known or spent, and say why it ended.
 
     Each answer is in the journal before anything else happens. Answers that the journal holds already count as asked, so that the same
-    call after a kill goes on where it was, and asks what it would have asked.
+    call after a kill goes on where it was, and asks what it would have asked. Between the questions the LLM is placed over
+    :data:`ASKING_DRAWS` parameter draws, in the end over all of them.
 
     Args:
         setup: what stays the same.
@@ -167,21 +179,26 @@ def run(
         journal: of the answers.
         progress: told the state after each answer, and at the start.
     """
+
+    def whole() -> State:
+        return state(setup, journal.answers)
+
     while True:
-        now = state(setup, journal.answers)
+        now = state(setup, journal.answers, ASKING_DRAWS)
         progress(now)
-        if reason := _enough(setup, stopping, now):
-            return now, reason
+        # A limit on what is known counts as reached if it is so over all draws as well.
+        if _enough(setup, stopping, now) and (reason := _enough(setup, stopping, end := whole())):
+            return end, reason
         choices = next_queries(setup, now, 1, journal.skipped)
         if not choices:
-            return now, "every query has been asked"
+            return whole(), "every query has been asked"
         at = choices[0].position
         if stopping.usd is not None and now.spent + setup.choosable.cost[at] > stopping.usd:
-            return now, "the next question would cost more than is left of the budget"
+            return whole(), "the next question would cost more than is left of the budget"
         try:
             answer = ask(at)
         except NoMoreAnswers:
-            return now, "there were no more answers"
+            return whole(), "there were no more answers"
         if answer is None:
             journal.skip(setup.bank.query[at])
         else:
@@ -224,7 +241,7 @@ def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> P
             simulated = [
                 Answer(setup.bank.query[i], float(y)) for i, y in zip(positions, scores, strict=True)
             ]
-            found.append(state(setup, [*now.answers, *simulated]).target.sd)
+            found.append(state(setup, [*now.answers, *simulated], ASKING_DRAWS).target.sd)
         sds[n] = float(np.sqrt(np.mean(np.square(found))))
     return Plan(listed, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
 

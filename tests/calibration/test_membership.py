@@ -36,7 +36,7 @@ def costs(posterior):
     return CostModel.from_dict(posterior.record["cost"])
 
 
-def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, bank, tmp_path):
+def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, placement, bank, tmp_path):
     save(grown, tmp_path / "model")
     again = load(tmp_path / "model")
     assert again.llm == [*small_fit.llm, "fresh-1"]
@@ -45,6 +45,7 @@ def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, bank, tmp_
     assert np.isfinite(prediction["p_correct"]).all()
     entry = again.record["calibrations"][0]
     assert (entry["llm"], entry["mode"], entry["answers"]) == ("fresh-1", "joint", 12)
+    assert entry["distinct_draws"] == len(set(placement.index)) < small_fit.size
     assert "fresh-1" in again.gate.table["name"].tolist()
     row = again.tree["llms"].to_dataset().sel(llm="fresh-1")
     assert (row["family"].item(), row["answers"].item()) == ("fresh", 12)
@@ -115,9 +116,14 @@ def test_the_next_llm_has_the_same_prior_whoever_has_come_or_gone(grown, small_f
     changed = retired(renamed(grown, small_fit.llm[0], "other"), [small_fit.llm[1]])
     assert Population.of(changed) == Population.of(small_fit)
     after = new_llm_prior(changed)
-    index = grown.record["calibrations"][0]["distinct_draws"]
-    assert index <= small_fit.size
     assert set(np.round(after.factor[:, 0, 0], 5)) <= set(np.round(before.factor[:, 0, 0], 5))
+
+
+def test_a_placement_over_some_of_the_draws_is_refused(small_fit, fitted_bank, answers):
+    some = np.arange(0, fitted_bank.draws, 2)
+    half = place(fitted_bank, new_llm_prior(small_fit), answers, np.random.default_rng(0), draws=some)
+    with pytest.raises(InputError, match="place it over all"):
+        with_llm(small_fit, "fresh-1", half, answers)
 
 
 def test_few_effective_draws_fail_the_gate(small_fit, placement):

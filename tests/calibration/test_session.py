@@ -7,7 +7,7 @@ from bayes_irt_router.calibration.ability_prior import new_llm_prior
 from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.journal import Journal
 from bayes_irt_router.calibration.selection import Choosable, task_shares
-from bayes_irt_router.calibration.session import NoMoreAnswers, Setup, Stopping, question_costs, run
+from bayes_irt_router.calibration.session import NoMoreAnswers, Setup, Stopping, question_costs, run, state
 from bayes_irt_router.calibration.summary import calibration_report
 from bayes_irt_router.calibration.targets import Target
 from bayes_irt_router.errors import InputError
@@ -84,8 +84,8 @@ def test_skipped_queries_are_not_asked_again(setup, tmp_path):
     assert len(set(asked)) == len(asked) == 6
     again = journal(tmp_path)
     assert len(again.skipped) == 3
-    state, ended = run(setup, Stopping(questions=3), ask, again, quiet)
-    assert (len(asked), len(state.answers)) == (6, 3)
+    found, ended = run(setup, Stopping(questions=3), ask, again, quiet)
+    assert (len(asked), len(found.answers)) == (6, 3)
     assert "3 queries" in ended
 
 
@@ -101,17 +101,17 @@ def test_skipped_queries_are_not_asked_again(setup, tmp_path):
 def test_the_first_limit_ends_it(setup, tmp_path, stopping, expected):
     import re
 
-    state, ended = run(setup, stopping, answerer(setup), journal(tmp_path), quiet)
+    found, ended = run(setup, stopping, answerer(setup), journal(tmp_path), quiet)
     assert re.search(expected, ended)
-    assert state.spent <= (stopping.usd or 0.0) + 1e-12
+    assert found.spent <= (stopping.usd or 0.0) + 1e-12
 
 
 def test_it_ends_when_all_is_asked_or_nobody_answers(setup, tmp_path):
     from dataclasses import replace
 
     few = replace(setup, choosable=replace(setup.choosable, open=np.arange(len(setup.bank.query)) < 3))
-    state, ended = run(few, Stopping(), answerer(setup), journal(tmp_path / "a"), quiet)
-    assert (len(state.answers), ended) == (3, "every query has been asked")
+    found, ended = run(few, Stopping(), answerer(setup), journal(tmp_path / "a"), quiet)
+    assert (len(found.answers), ended) == (3, "every query has been asked")
 
     def nobody(position):
         raise NoMoreAnswers
@@ -121,7 +121,7 @@ def test_it_ends_when_all_is_asked_or_nobody_answers(setup, tmp_path):
 
 def test_the_interval_shrinks_and_the_report_tells_before_and_after(setup, tmp_path):
     sds = []
-    state, ended = run(
+    found, ended = run(
         setup,
         Stopping(questions=8),
         answerer(setup),
@@ -129,13 +129,27 @@ def test_the_interval_shrinks_and_the_report_tells_before_and_after(setup, tmp_p
         lambda now: sds.append(now.target.sd),
     )
     assert sds[-1] < sds[0]
-    report = calibration_report(setup, state, "new", ended, 0.8, given=False)
+    report = calibration_report(setup, found, "new", ended, 0.8, given=False)
     told = json.loads(json.dumps(report.to_dict()))
     assert told["accuracy"]["overall"]["sd"] < told["accuracy_before"]["overall"]["sd"]
     assert set(told["accuracy"]["tasks"]) == set(setup.bank.task)
     assert told["spent"] == {"usd": pytest.approx(0.08), "answers": 8}
     assert sum(told["asked"].values()) == 8
     assert len(report.table()) == len(set(setup.bank.task)) + 1
+
+
+def test_between_questions_few_draws_do_and_in_the_end_all_count(setup, tmp_path, monkeypatch):
+    """The path is told in few draws; a limit on the SD holds over all of them."""
+    monkeypatch.setattr("bayes_irt_router.calibration.session.ASKING_DRAWS", 40)
+    seen = []
+    end, ended = run(setup, Stopping(target_sd=0.12), answerer(setup), journal(tmp_path), seen.append)
+    assert {len(now.placement.index) for now in seen} == {40}
+    assert len(end.placement.index) == setup.bank.draws
+    assert set(seen[0].placement.index) <= set(range(setup.bank.draws))
+    assert end.target.sd <= 0.12
+    assert f"{end.target.sd:.4f}" in ended
+    again = state(setup, end.answers, 40)
+    np.testing.assert_array_equal(again.placement.ability, seen[-1].placement.ability)
 
 
 def test_a_query_answered_twice_counts_once(setup, tmp_path):
