@@ -94,8 +94,8 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
 
     Args:
         posterior: the fitted model.
-        info: columns of the table ``llms``: ``release_date``, ``parameters_billion``, the two prices, ``family``. What of it the model was not
-            fitted to use is named in the description.
+        info: columns of the table ``llms``: ``release_date``, ``parameters_billion``, the two prices, ``family``. What of it the model does
+            not use is named in the description.
 
     Raises:
         InputError: the model folder does not hold the frame of the abilities.

@@ -30,7 +30,7 @@ class Journal:
 
     @classmethod
     def open(
-        cls, path: Path, llm: str, fingerprint: str, calibrations: Sequence[Mapping[str, Any]] = ()
+        cls, path: Path, llm: str, fingerprint: str, history: Sequence[Mapping[str, Any]] = ()
     ) -> "Journal":
         """Open a journal, or begin one. A last line that a kill cut short is removed: its answer had not been taken.
 
@@ -38,8 +38,8 @@ class Journal:
             path: the file.
             llm: whose answers it holds.
             fingerprint: of the data that the model was fitted to.
-            calibrations: of the model so far. Answers were chosen, and are taken, by the model as it was when the journal began: after
-                one more calibration it may have taken them already.
+            history: calibrations and changes of the model so far. Answers were chosen, and are taken, by the model as it was when the
+                journal began: after one more calibration it may have taken them already.
 
         Raises:
             InputError: the file is of another LLM or model, is damaged, or cannot be written. It is left as it was.
@@ -48,7 +48,7 @@ class Journal:
             "schema_version": SCHEMA_VERSION,
             "llm": llm,
             "data": fingerprint,
-            "calibrations": _digest(calibrations),
+            "history": _digest(history),
         }
         journal = cls(path)
         try:
@@ -104,8 +104,8 @@ def _line(entry: dict[str, Any]) -> bytes:
     return (json.dumps(entry, allow_nan=False) + "\n").encode("ascii")
 
 
-def _digest(calibrations: Sequence[Mapping[str, Any]]) -> str:
-    text = json.dumps([dict(one) for one in calibrations], sort_keys=True)
+def _digest(history: Sequence[Mapping[str, Any]]) -> str:
+    text = json.dumps([dict(one) for one in history], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 

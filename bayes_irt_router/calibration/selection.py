@@ -87,6 +87,11 @@ SELECTORS: Mapping[str, Score | None] = {
 }
 
 
+def unknown_selector(name: str) -> str | None:
+    """What is wrong with the name of a selector; None where nothing is."""
+    return None if name in SELECTORS else f"There is no selector {name!r}; choose {', '.join(SELECTORS)}."
+
+
 @dataclass(frozen=True)
 class Choice:
     """A query worth asking.
@@ -131,8 +136,8 @@ def choose_queries(
     Raises:
         InputError: there is no such selector.
     """
-    if selector not in SELECTORS:
-        raise InputError(f"There is no selector {selector!r}; choose {', '.join(SELECTORS)}.")
+    if unknown := unknown_selector(selector):
+        raise InputError(unknown)
     score = SELECTORS[selector]
     tasks = np.array(bank.task)
     had = Counter(asked_tasks)

@@ -102,8 +102,8 @@ class Target:
             raise InputError(
                 f"There is no task {task!r}; the model's tasks are {', '.join(tasks) or 'not named'}."
             )
-        if task is None and self.name not in TARGETS:
-            raise InputError(f"There is no target {self.name!r}; choose {', '.join(TARGETS)} or task:NAME.")
+        if unknown := unknown_target(self.name):
+            raise InputError(unknown)
         if self.name == "regret" and self.stakes is None:
             raise InputError("The target regret needs texts and prices of all LLMs; choose another target.")
 
@@ -151,6 +151,13 @@ class Target:
         if self.name == "tasks":
             return [np.flatnonzero(task == name) for name in sorted(set(task))]
         return [np.arange(bank.fitted)]
+
+
+def unknown_target(name: str) -> str | None:
+    """What is wrong with the name of a target, before any bank is known; None where nothing is."""
+    if name in TARGETS or name.startswith("task:"):
+        return None
+    return f"There is no target {name!r}; choose {', '.join(TARGETS)} or task:NAME."
 
 
 def routing_stakes(

@@ -24,8 +24,8 @@ def setup(fitted_bank):
     return Setup(fitted_bank, new_llm_prior(fitted_bank.posterior), Target(), choosable, priced=True)
 
 
-def journal(path, llm="new", data="abc", calibrations=()):
-    return Journal.open(path / "answers.jsonl", llm, data, calibrations)
+def journal(path, llm="new", data="abc", history=()):
+    return Journal.open(path / "answers.jsonl", llm, data, history)
 
 
 def answerer(setup, killed_after=None):
@@ -169,7 +169,7 @@ def test_limits_are_checked(setup):
 def test_a_journal_of_another_llm_or_model_is_refused_and_left_alone(tmp_path):
     journal(tmp_path).add(Answer("q", 1.0))
     before = (tmp_path / "answers.jsonl").read_bytes()
-    for other in ({"llm": "other"}, {"data": "xyz"}, {"calibrations": [{"llm": "new", "answers": 1}]}):
+    for other in ({"llm": "other"}, {"data": "xyz"}, {"history": [{"llm": "new", "answers": 1}]}):
         with pytest.raises(InputError, match="another LLM or model"):
             journal(tmp_path, **other)
     assert (tmp_path / "answers.jsonl").read_bytes() == before
