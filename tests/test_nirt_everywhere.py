@@ -13,10 +13,12 @@ from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.membership import with_llm
 from bayes_irt_router.calibration.placing import place
+from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.evaluate import evaluate
 from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.storage import load, save
+from bayes_irt_router.irt.ability_posterior import prior_covariance
 from bayes_irt_router.report.ability_profile import profile_frame
 from bayes_irt_router.report.model_summary import model_json, print_model
 from bayes_irt_router.report.page.pictures import picture_count, pictures
@@ -61,11 +63,18 @@ def test_it_is_evaluated(router: Router, bank: Callable[..., xr.Dataset]):
 def test_a_new_llm_is_placed_and_kept(small_nirt: Posterior, tmp_path: Path, bank: Callable[..., xr.Dataset]):
     items = ItemBank.of(small_nirt)
     prior = new_llm_prior(small_nirt)
+    # Its abilities are independent draws of this very prior, and not centred: nothing is added for a mean that is gone.
+    np.testing.assert_allclose(
+        prior.factor[0] @ prior.factor[0].T, prior_covariance(prior.mean.shape[1]), atol=1e-6
+    )
     rng = np.random.default_rng(0)
     good, bad = (
         place(items, prior, [Answer(query, score) for query in items.query[:20]], rng) for score in (1.0, 0.0)
     )
     assert good.mode == "cut"
+    assert "linearised" in good.method
+    with pytest.raises(InputError, match="no joint posterior"):
+        place(items, prior, [Answer(items.query[0], 1.0)], rng, mode="joint")
     assert good.ability.mean() > bad.ability.mean()
     save(with_llm(small_nirt, "newcomer", good), tmp_path / "model")
     back = load(tmp_path / "model")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bayes_irt_router.calibration.items import flat
 from bayes_irt_router.errors import InputError
@@ -14,7 +14,7 @@ from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.ability_posterior import prior_covariance
 from bayes_irt_router.irt.identification import is_testlet
-from bayes_irt_router.irt.llm_covariates import covariate_values
+from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_values
 
 WIDENING = 0.5  # of a predecessor's posterior, in SDs between LLMs
 
@@ -32,6 +32,10 @@ class AbilityPrior:
     mean: Float[np.ndarray, "draw trait"]
     factor: Float[np.ndarray, "draw trait trait"]
     description: str
+
+    def of_draws(self, index: Int[np.ndarray, " draw"]) -> "AbilityPrior":
+        """The same in some of the draws."""
+        return AbilityPrior(self.mean[index], self.factor[index], self.description)
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,12 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
     with ``z`` the new LLM's covariates, standardised as the fitted LLMs' were (0 where unknown). A family that was not fitted has an
     effect of its own: then ``effect`` is 0 in the mean and ``v`` grows by ``s^2``. Over the draws, ``L`` makes the tails
     heavier than normal, as they must be when a population is known by J members. Testlet effects, which stand behind the
-    traits, are ``N(0, (1 + 1/J) s_v^2)``.
+    traits, are ``N(0, (1 + 1/J) s_v^2)``. A NIRT's abilities have one prior, that of the new LLM too.
 
     Args:
         posterior: the fitted model.
-        info: columns of the table ``llms``: ``release_date``, ``parameters_billion``, the two prices, ``family``.
+        info: columns of the table ``llms``: ``release_date``, ``parameters_billion``, the two prices, ``family``. What of it the model does
+            not use is named in the description.
 
     Raises:
         InputError: the model folder does not hold the frame of the abilities.
@@ -100,7 +105,8 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
     frame = _frame(posterior)
     population = Population.of(posterior)
     mean = np.zeros(frame.shape[:2])
-    variance = np.full(frame.shape[:2], 1.0 + 1.0 / population.llms)
+    is_nirt = posterior.record["kind"] == "nirt"  # its abilities have no mean taken away
+    variance = np.full(frame.shape[:2], 1.0 if is_nirt else 1.0 + 1.0 / population.llms)
     known: list[str] = []
     details = dict(info or {})
     if model.get("covariates"):
@@ -131,7 +137,7 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
     return AbilityPrior(
         np.einsum("sde,se->sd", inverse, mean),
         inverse * np.sqrt(variance)[:, None, :],
-        f"exchangeable with the {population.llms} fitted LLMs{told}",
+        f"exchangeable with the {population.llms} fitted LLMs{told}{_unused(details, model, is_nirt=is_nirt)}",
     )
 
 
@@ -169,6 +175,22 @@ def aligned_prior(prior: AbilityPrior, rotations: Float[np.ndarray, "draw trait 
         np.matmul(np.swapaxes(rotations, 1, 2), prior.factor),
         prior.description,
     )
+
+
+def _unused(info: Mapping[str, Any], model: Mapping[str, Any], *, is_nirt: bool) -> str:
+    """A clause about facts of which the model makes nothing, and the options of a fit that would; empty if there are none."""
+    covariates = [
+        name
+        for name in COVARIATES
+        if name not in model.get("covariates", ()) and np.isfinite(_covariate(info, name))
+    ]
+    family = bool(info.get("family")) and not model.get("families")
+    facts = [*covariates, *(["family"] if family else [])]
+    if not facts:
+        return ""
+    options = [*(f"--covariate {name}" for name in covariates), *(["--families"] if family else [])]
+    why = "a NIRT has no use for that" if is_nirt else f"birt fit {' '.join(options)} would use that"
+    return f", without {', '.join(facts)}, which the model does not use ({why})"
 
 
 def _frame(posterior: Posterior) -> Float[np.ndarray, "draw trait trait"]:

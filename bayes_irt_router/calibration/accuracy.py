@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.items import ItemBank
@@ -49,15 +49,25 @@ def replicated_scores(
     placement. The accuracy over any queries is the mean of these.
     """
     p = bank.p_correct(placement.index, placement.ability)
-    scores = (rng.random(p.shape, dtype=np.float32) < p).astype(np.float64)
-    graded = bank.graded[: bank.fitted]
-    if graded.any():
-        k = bank.score_precision[placement.index, None]
-        q = np.clip(p[:, graded], 1e-4, 1.0 - 1e-4)
-        scores[:, graded] = rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k)) / GRADED_STEPS
+    scores = drawn_scores(p, bank.graded[: bank.fitted], bank.score_precision[placement.index], rng)
     known = [answer for answer in merged(answers) if bank.positions([answer.query])[0] < bank.fitted]
     if known:
         scores[:, bank.positions([answer.query for answer in known])] = [answer.score for answer in known]
+    return scores
+
+
+def drawn_scores(
+    p: Float[np.ndarray, "draw query"],
+    graded: Bool[np.ndarray, " query"],
+    precision: Float[np.ndarray, " draw"],
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "draw query"]:
+    """One score for each probability: right or wrong, or in hundredths, beta-binomial, where the query is graded."""
+    scores = (rng.random(p.shape, dtype=np.float32) < p).astype(np.float64)
+    if graded.any():
+        k = precision[:, None]
+        q = np.clip(p[:, graded], 1e-4, 1.0 - 1e-4)
+        scores[:, graded] = rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k)) / GRADED_STEPS
     return scores
 
 

@@ -33,8 +33,10 @@ class Answer:
         problems = []
         if not 0.0 <= self.score <= 1.0:
             problems.append(f"The score of {self.query} is {self.score}; give a number from 0 to 1.")
-        if self.trials < 1:
-            problems.append(f"The answer to {self.query} has {self.trials} trials; give at least 1.")
+        if not self.trials >= 1 or self.trials % 1 != 0:
+            problems.append(
+                f"The answer to {self.query} has {self.trials} trials; give a whole number of at least 1."
+            )
         for name in ("input_tokens", "output_tokens", "cost_usd"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < np.inf:

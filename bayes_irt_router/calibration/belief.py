@@ -1,15 +1,18 @@
-"""What is believed of a new LLM while questions are being chosen: particles of its ability, and what they predict."""
+"""What is believed of a new LLM while questions are being chosen: its particles, what they predict, answers drawn from it."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.special import expit
 
-from bayes_irt_router.calibration.items import ItemBank
+from bayes_irt_router.calibration.accuracy import drawn_scores
+from bayes_irt_router.calibration.items import ItemBank, Items
 from bayes_irt_router.calibration.placing import Placement
 from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 
 PARTICLES = 400
+NODES = 7  # of the Gauss-Hermite rule over an item's own part
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,11 +20,13 @@ class Belief:
     """Equal-weight particles, each item's own part integrated out: what is left to vary is what answers can tell of the LLM.
 
     Attributes:
+        index: parameter draw of each particle, shape (particle,).
         ability: in the coordinates common to all draws, shape (particle, trait).
         p_correct: over the whole bank, new queries behind the fitted ones, shape (particle, query).
         noise: variance of one answer to each query given the ability, averaged over the particles, shape (query,).
     """
 
+    index: Int[np.ndarray, " particle"]
     ability: Float[np.ndarray, "particle trait"]
     p_correct: Float[np.ndarray, "particle query"]
     noise: Float[np.ndarray, " query"]
@@ -60,7 +65,40 @@ def belief(bank: ItemBank, placement: Placement, particles: int = PARTICLES) -> 
     p = bank.integrated().p_correct(index, ability)
     noise = (p * (1.0 - p)).mean(axis=0)
     if bank.graded.any():
-        # Beta-binomial in hundredths: the variance of a score, against that of a right-or-wrong answer.
-        k = float(bank.score_precision.mean())
-        noise[bank.graded] *= (1.0 + (GRADED_STEPS - 1.0) / (k + 1.0)) / GRADED_STEPS
-    return Belief(ability, p, noise)
+        # Var(y) = E[Var(y | item)] + Var(E[y | item]). Given the item, a score in hundredths, which is beta-binomial, has this share of
+        # the variance p (1 - p) of a right-or-wrong answer; how much the items differ in p is no smaller for graded scores.
+        share = (1.0 + (GRADED_STEPS - 1.0) / (bank.score_precision[index, None] + 1.0)) / GRADED_STEPS
+        mean = p[:, bank.graded]
+        own = _own_variance(bank.integrated(np.flatnonzero(bank.graded)), index, ability)
+        noise[bank.graded] = (share * mean * (1.0 - mean) + (1.0 - share) * own).mean(axis=0)
+    return Belief(index, ability, p, noise)
+
+
+def simulated_scores(
+    bank: ItemBank,
+    belief: Belief,
+    particle: int,
+    positions: Int[np.ndarray, " query"],
+    rng: np.random.Generator,
+) -> Float[np.ndarray, " query"]:
+    """Scores of an LLM that is as one particle has it, on queries at these positions: their own parts and coins drawn anew."""
+    every = np.ones(len(positions), dtype=bool)
+    items = bank.integrated(positions).part(belief.index[[particle]], every)
+    mean, variance = items.logit_moments(belief.ability[None, [particle]])
+    p = expit(mean + np.sqrt(variance) * rng.standard_normal(mean.shape))[0]
+    return drawn_scores(p, items.graded, items.score_precision, rng)[0]
+
+
+def _own_variance(
+    items: Items, index: Int[np.ndarray, " particle"], ability: Float[np.ndarray, "particle trait"]
+) -> Float[np.ndarray, "particle query"]:
+    """Variance of the probability of a right answer over each item's own part."""
+    chosen = items.part(index, np.ones(len(items.graded), dtype=bool))
+    mean, variance = chosen.logit_moments(ability[:, None, :].astype(np.float32))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    first, second = np.zeros_like(mean), np.zeros_like(mean)
+    for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+        p = expit(mean + np.float32(node) * np.sqrt(variance))
+        first += np.float32(weight) * p
+        second += np.float32(weight) * p**2
+    return np.maximum(second - first**2, 0.0)[:, 0]

@@ -8,8 +8,7 @@ from scipy.special import logsumexp
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.likelihood import Evidence, gaussian_proposal, log_likelihood
 
-POINTS, FEW_POINTS = 48, 24  # a draw
-MANY_ANSWERS = 200  # from here on each draw's posterior is so close to its Gaussian that few points do
+POINTS = 24  # a draw
 FROM_PRIOR = 0.2  # share of the points that come from the prior: the tails of few answers are the prior's
 INFLATION = 1.15  # of the proposal's SDs: tails a little heavier than the target's
 METROPOLIS_STEPS = 60
@@ -28,11 +27,10 @@ def importance_points(
     """
     mode, covariance = gaussian_proposal(evidence, prior)
     draws, traits = mode.shape
-    count = POINTS if evidence.size < MANY_ANSWERS else FEW_POINTS
-    from_prior = round(FROM_PRIOR * count)
+    from_prior = round(FROM_PRIOR * POINTS)
     factor = INFLATION * np.linalg.cholesky(covariance)
     spread = np.matmul(
-        rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
+        rng.standard_normal((draws, (POINTS - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
     )
     centre = mode[:, None, :]
     points = np.concatenate(
@@ -65,7 +63,7 @@ def metropolis(
     _, covariance = gaussian_proposal(evidence, prior)
     factor = 2.4 / np.sqrt(z.shape[1]) * np.linalg.cholesky(covariance)[index]
     chosen = evidence.of_draws(index)
-    own = AbilityPrior(prior.mean[index], prior.factor[index], prior.description)
+    own = prior.of_draws(index)
 
     def log_target(at: Float[np.ndarray, "draw trait"]) -> Float[np.ndarray, " draw"]:
         return log_likelihood(chosen, unwhitened(own, at[:, None, :]))[:, 0] - 0.5 * (at**2).sum(axis=1)
@@ -97,7 +95,14 @@ def effective_number(log_weight: Float[np.ndarray, "row point"]) -> Float[np.nda
     >>> effective_number(np.zeros((1, 8))).round(6)
     array([8.])
     """
-    return np.exp(2.0 * logsumexp(log_weight, axis=1) - logsumexp(2.0 * log_weight, axis=1))
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    return weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1)
+
+
+def log_mean(log_weight: Float[np.ndarray, "row point"]) -> Float[np.ndarray, " row"]:
+    """Log of the mean weight of each row."""
+    largest = log_weight.max(axis=1)
+    return largest + np.log(np.exp(log_weight - largest[:, None]).mean(axis=1))
 
 
 def systematic_resample(

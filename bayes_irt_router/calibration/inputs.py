@@ -92,13 +92,14 @@ def read_llm_info(path: Path, llm: str) -> dict[str, Any]:
     }
 
 
-def read_queries(path: Path, posterior: Posterior) -> tuple[dict[str, str], xr.Dataset]:
+def read_queries(path: Path, posterior: Posterior) -> tuple[dict[str, str], xr.Dataset, dict[str, str]]:
     """Texts of fitted queries, and the queries that were not fitted.
 
     A query is a fitted one if it has its name; a text under another name that was fitted is asked under the fitted name.
 
     Returns:
-        Texts of fitted queries by id; a dataset of the others, with `text` and `task` (query).
+        Texts of fitted queries by id; a dataset of the others, with `text` and `task` (query); the fitted names of those that the file
+        calls otherwise.
 
     Raises:
         InputError: the table is missing, damaged or not sound, or gives another text to the name of a fitted query.
@@ -113,6 +114,7 @@ def read_queries(path: Path, posterior: Posterior) -> tuple[dict[str, str], xr.D
     hash_of = dict(zip(map(str, fitted["query"].values), map(str, fitted["text_hash"].values), strict=True))
     name_of = {value: name for name, value in hash_of.items()}
     texts: dict[str, str] = {}
+    fitted_name: dict[str, str] = {}
     new: list[int] = []
     other = []
     hashes = text_hashes([str(text) for text in typed["text"]])
@@ -124,12 +126,13 @@ def read_queries(path: Path, posterior: Posterior) -> tuple[dict[str, str], xr.D
                 )
             texts[name] = text
         elif digest in name_of:
+            fitted_name[str(name)] = name_of[digest]
             texts[name_of[digest]] = text
         else:
             new.append(row)
     if other:
         raise InputError(other)
-    return texts, query_dataset(typed.iloc[new])
+    return texts, query_dataset(typed.iloc[new]), fitted_name
 
 
 def query_dataset(table: pd.DataFrame) -> xr.Dataset:

@@ -1,7 +1,9 @@
 """A journal of answers on disk: each is safe before the next question is asked, so that a killed run loses none."""
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,39 +29,43 @@ class Journal:
     skipped: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, path: Path, llm: str, fingerprint: str) -> "Journal":
+    def open(
+        cls, path: Path, llm: str, fingerprint: str, history: Sequence[Mapping[str, Any]] = ()
+    ) -> "Journal":
         """Open a journal, or begin one. A last line that a kill cut short is removed: its answer had not been taken.
 
         Args:
             path: the file.
             llm: whose answers it holds.
             fingerprint: of the data that the model was fitted to.
+            history: calibrations and changes of the model so far. Answers were chosen, and are taken, by the model as it was when the
+                journal began: after one more calibration it may have taken them already.
 
         Raises:
-            InputError: the file is of another LLM or model, is damaged, or cannot be written.
+            InputError: the file is of another LLM or model, is damaged, or cannot be written. It is left as it was.
         """
-        header = {"schema_version": SCHEMA_VERSION, "llm": llm, "data": fingerprint}
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "llm": llm,
+            "data": fingerprint,
+            "history": _digest(history),
+        }
         journal = cls(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) < len(content):
-                os.truncate(path, len(whole))
-            if not whole:
-                journal._append(header)
+            if _line(header).startswith(content):  # nothing, or a header that a kill cut short
+                path.write_bytes(_line(header))
                 return journal
         except OSError as error:
-            raise InputError(
-                f"The journal {path} cannot be written ({error.strerror}); choose another place."
-            ) from error
-        first, *lines = whole.decode("utf-8", "replace").splitlines()
-        if _parsed(first) != header:
+            raise _unwritable(path, error) from error
+        *whole, cut = content.split(b"\n")
+        if not whole or _parsed(whole[0]) != header:
             raise InputError(
                 f"The journal {path} is of another LLM or model; choose another --output, or move the journal away."
             )
         damaged = []
-        for number, line in enumerate(lines, 2):
+        for number, line in enumerate(whole[1:], 2):
             entry = _parsed(line)
             try:
                 if "skipped" in entry:
@@ -70,6 +76,11 @@ class Journal:
                 damaged.append(f"{path}, line {number}: not an answer; mend or remove the line.")
         if damaged:
             raise InputError(damaged)
+        if cut:
+            try:
+                os.truncate(path, len(content) - len(cut))
+            except OSError as error:
+                raise _unwritable(path, error) from error
         return journal
 
     def add(self, answer: Answer) -> None:
@@ -83,15 +94,28 @@ class Journal:
         self.skipped.append(query)
 
     def _append(self, entry: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+        with self.path.open("ab") as file:
+            file.write(_line(entry))
             file.flush()
             os.fsync(file.fileno())
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _line(entry: dict[str, Any]) -> bytes:
+    return (json.dumps(entry, allow_nan=False) + "\n").encode("ascii")
+
+
+def _digest(history: Sequence[Mapping[str, Any]]) -> str:
+    text = json.dumps([dict(one) for one in history], sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"The journal {path} cannot be written ({error.strerror}); choose another place.")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return entry if isinstance(entry, dict) else {}

@@ -16,7 +16,7 @@ from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 NODES = ((0.0, 1), (0.6, 3), (1.1, 5), (np.inf, 11))
 NEWTON_STEPS = 25
 LONGEST_STEP = 1.5  # prior SDs: far from the mode a full step may overshoot
-CONVERGED = 1e-4  # prior SDs
+CONVERGED = 1e-2  # prior SDs; the importance weights see to the rest
 BLOCK = 1_000_000  # logits held at once
 
 

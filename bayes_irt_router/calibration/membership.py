@@ -19,6 +19,8 @@ from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 from bayes_irt_router.irt.answer_length import with_unmodelled_llm
 
+CALIBRATED = "calibrated LLM"
+OF_LLM = ("LLM mean", CALIBRATED)  # rows of the gate that bear an LLM's name
 FEWEST_EFFECTIVE = 100.0  # draws; with fewer, intervals are mostly chance
 
 
@@ -45,7 +47,14 @@ def with_llm(
         answers: that it was placed by.
         info: columns of the table ``llms``.
         characters: length of the asked queries' texts, by query id, where known.
+
+    Raises:
+        InputError: the placement is over some of the draws only.
     """
+    if len(placement.index) != posterior.size:
+        raise InputError(
+            f"{llm} was placed over {len(placement.index)} of {posterior.size} draws; place it over all of them."
+        )
     info = dict(info or {})
     known = llm in posterior.llm
     draws = posterior.draws
@@ -121,7 +130,10 @@ def retired(posterior: Posterior, llms: Sequence[str]) -> Posterior:
     def without(group: xr.Dataset) -> xr.Dataset:
         return group.isel(llm=kept) if "llm" in group.dims else group
 
-    return _changed(posterior, without, lambda cost: without_llm_cost(cost, llms), {"retired": list(llms)})
+    names = dict.fromkeys(llms)
+    return _changed(
+        posterior, without, lambda cost: without_llm_cost(cost, llms), {"retired": list(llms)}, names
+    )
 
 
 def renamed(posterior: Posterior, old: str, new: str) -> Posterior:
@@ -140,7 +152,8 @@ def renamed(posterior: Posterior, old: str, new: str) -> Posterior:
         names = [new if str(name) == old else str(name) for name in group["llm"].values]
         return group.assign_coords(llm=np.array(names, dtype=object))
 
-    return _changed(posterior, relabelled, lambda cost: renamed_cost(cost, old, new), {"renamed": [old, new]})
+    change = {"renamed": [old, new]}
+    return _changed(posterior, relabelled, lambda cost: renamed_cost(cost, old, new), change, {old: new})
 
 
 def with_price(posterior: Posterior, llm: str, input_price: float, output_price: float) -> Posterior:
@@ -162,7 +175,9 @@ def with_price(posterior: Posterior, llm: str, input_price: float, output_price:
         return group.assign_coords({name: ("llm", np.where(at, prices[name], old[name])) for name in PRICES})
 
     change = {"repriced": [llm, input_price, output_price]}
-    return _changed(posterior, priced, lambda cost: repriced(cost, llm, input_price, output_price), change)
+    return _changed(
+        posterior, priced, lambda cost: repriced(cost, llm, input_price, output_price), change, {}
+    )
 
 
 def _changed(
@@ -170,15 +185,39 @@ def _changed(
     group: Callable[[xr.Dataset], xr.Dataset],
     cost: Callable[[CostModel], CostModel],
     change: dict[str, Any],
+    names: Mapping[str, str | None],
 ) -> Posterior:
+    """With other groups and costs; LLMs of `names` have another name, or None, in what was noted of them."""
+    calibrations = [report_renamed(one, names) for one in posterior.record.get("calibrations", [])]
     record = {
         **posterior.record,
         "cost": cost(CostModel.from_dict(posterior.record["cost"])).to_dict(),
         "population": Population.of(posterior).to_dict(),
         "changes": [*posterior.record.get("changes", []), change],
     }
+    if "calibrations" in record:
+        record["calibrations"] = [one for one in calibrations if one is not None]
     groups = {name: group(values) for name, values in _groups(posterior).items()}
-    return replace(posterior, tree=xr.DataTree.from_dict(groups), record=record)
+    table = posterior.gate.table
+    of_llm = table["quantity"].isin(OF_LLM)
+    told = table["name"].where(~of_llm, table["name"].map(lambda name: names.get(name, name)))
+    gate = replace(posterior.gate, table=table.assign(name=told)[told.notna()].reset_index(drop=True))
+    return replace(posterior, tree=xr.DataTree.from_dict(groups), record=record, gate=gate)
+
+
+def report_renamed(
+    report: Mapping[str, Any] | None, names: Mapping[str, str | None]
+) -> dict[str, Any] | None:
+    """What was noted of a calibration, under the LLM's other name; None where the LLM has none any more, or nothing was noted.
+
+    Args:
+        report: with the LLM's name under ``llm``.
+        names: the other name of some LLMs, None if they were retired.
+    """
+    if report is None:
+        return None
+    name = names.get(report["llm"], report["llm"])
+    return None if name is None else {**report, "llm": name}
 
 
 def _groups(posterior: Posterior) -> dict[str, xr.Dataset]:
@@ -223,7 +262,7 @@ def _with_row(table: xr.Dataset, llm: str, info: Mapping[str, Any], answers: Seq
 
 def _judged(gate: ConvergenceGate, llm: str, placement: Placement) -> ConvergenceGate:
     row = {
-        "quantity": "calibrated LLM",
+        "quantity": CALIBRATED,
         "name": llm,
         "r_hat": np.nan,  # resampled draws belong to no chain
         "ess_bulk": placement.effective_draws,

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior
 from bayes_irt_router.calibration.answers import Answer, merged
@@ -14,6 +13,7 @@ from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
     effective_number,
     importance_points,
+    log_mean,
     metropolis,
     one_each,
     smoothed_weights,
@@ -22,6 +22,7 @@ from bayes_irt_router.calibration.importance import (
 )
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence
+from bayes_irt_router.errors import InputError
 
 MOST_JOINT = 100  # queries; beyond, what the answers say of the items no longer matters for the LLM
 LARGEST_K_HAT = 0.7
@@ -44,7 +45,6 @@ class Placement:
         trials: number of answers, repeated ones counted.
         k_hat: Pareto shape of the joint posterior's weights (PSIS); NaN where they were not computed.
         effective_draws: effective number of the weighted parameter draws.
-        log_marginal: log marginal likelihood of the answers in each parameter draw, shape (parameter_draw,).
         prior: what was believed before, in a sentence.
     """
 
@@ -56,7 +56,6 @@ class Placement:
     trials: int
     k_hat: float
     effective_draws: float
-    log_marginal: Float[np.ndarray, " parameter_draw"]
     prior: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,6 +79,7 @@ def place(
     rng: np.random.Generator,
     *,
     mode: Literal["auto", "joint", "cut"] = "auto",
+    draws: Int[np.ndarray, " draw"] | None = None,
 ) -> Placement:
     """The posterior of an LLM's ability, given answers.
 
@@ -97,29 +97,34 @@ def place(
         answers: to queries of the bank, any number, in any order; repeated ones are trials.
         rng: of the importance points and the resampling.
         mode: ``auto`` follows the rules above; the others ask for one posterior.
+        draws: the parameter draws to place over, ascending; all by default. A model takes an LLM placed over all only.
 
     Raises:
-        InputError: an answer's query is not in the bank.
+        InputError: an answer's query is not in the bank, or the joint posterior is wanted of a NIRT.
     """
-    if mode == "auto" and bank.posterior.record["kind"] == "nirt":
-        mode = "cut"  # draws belong to networks, and weights must not move LLMs from one network to another
+    is_nirt = bank.posterior.record["kind"] == "nirt"
+    if is_nirt and mode == "joint":
+        raise InputError(
+            "A NIRT has no joint posterior: its draws belong to networks, and weights would move LLMs from one network to another; "
+            "leave the mode to be chosen, or ask for the cut posterior."
+        )
+    if draws is None:
+        draws = np.arange(bank.draws)
     answers = merged(answers)
     positions = bank.positions([answer.query for answer in answers])
-    index = np.arange(bank.draws)
+    prior = prior.of_draws(draws)
+    index = np.arange(len(draws))
+    k_hat, effective = np.nan, float(len(draws))
     kind: Mode = "cut"
 
     def placement(
-        index: Int[np.ndarray, " draw"],
-        ability: Float[np.ndarray, "draw trait"],
-        kind: Mode,
-        method: str,
-        log_marginal: Float[np.ndarray, " parameter_draw"],
-        k_hat: float,
-        effective: float,
+        index: Int[np.ndarray, " draw"], ability: Float[np.ndarray, "draw trait"], kind: Mode, method: str
     ) -> Placement:
         total = sum(answer.trials for answer in answers)
+        if is_nirt:
+            method += ", its response linearised around the fitted LLMs"
         return Placement(
-            index,
+            draws[index],
             ability,
             kind,
             method,
@@ -127,36 +132,29 @@ def place(
             total,
             k_hat,
             effective,
-            log_marginal,
             prior.description,
         )
 
     if not answers:
         ability = unwhitened(prior, rng.standard_normal(prior.mean.shape)[:, None, :])[:, 0]
-        return placement(
-            index, ability, "prior", "draws of the prior", np.zeros(bank.draws), np.nan, float(bank.draws)
-        )
+        return placement(index, ability, "prior", "draws of the prior")
 
-    aligned = aligned_prior(prior, bank.rotations)
-    k_hat, effective = np.nan, float(bank.draws)
-    if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
-        evidence = Evidence.of(bank.integrated(positions), answers)
+    aligned = aligned_prior(prior, bank.rotations[draws])
+    if mode == "joint" or (mode == "auto" and not is_nirt and len(answers) <= MOST_JOINT):
+        evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
         points, log_weight = importance_points(evidence, aligned, rng)
-        log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
-        log_weights, k_hat = smoothed_weights(log_marginal)
+        log_weights, k_hat = smoothed_weights(log_mean(log_weight))
         if mode == "joint" or k_hat <= LARGEST_K_HAT:
             index, kind = systematic_resample(log_weights, rng), "joint"
             effective = float(effective_number(log_weights[None, :])[0])
     if kind == "cut":
-        evidence = Evidence.of(bank.as_drawn(positions), answers)
+        evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)
         points, log_weight = importance_points(evidence, aligned, rng)
-        log_marginal = logsumexp(log_weight, axis=1) - np.log(log_weight.shape[1])
     z = points[index, one_each(log_weight[index], rng)]
     method = "Laplace proposal and importance resampling in each draw"
     if float(np.median(effective_number(log_weight))) < FEWEST_POINTS:
         z = metropolis(evidence, aligned, index, z, rng)
         method += f", then {METROPOLIS_STEPS} Metropolis steps"
-    own = AbilityPrior(prior.mean[index], prior.factor[index], prior.description)
     # The whitened coordinates are those of the draw's own frame as well.
-    ability = unwhitened(own, z[:, None, :])[:, 0]
-    return placement(index, ability, kind, method, log_marginal, k_hat, effective)
+    ability = unwhitened(prior.of_draws(index), z[:, None, :])[:, 0]
+    return placement(index, ability, kind, method)

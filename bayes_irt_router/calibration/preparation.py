@@ -12,12 +12,16 @@ from bayes_irt_router.calibration.ability_prior import (
     predecessor_prior,
 )
 from bayes_irt_router.calibration.items import ItemBank
-from bayes_irt_router.calibration.selection import SELECTORS, Choosable, task_shares
+from bayes_irt_router.calibration.selection import Choosable, task_shares, unknown_selector
 from bayes_irt_router.calibration.session import Setup, Stopping, question_costs
 from bayes_irt_router.calibration.targets import Target, routing_stakes
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.posterior import Posterior
+
+REGRET_HAS_NO_SD = (
+    "--target-sd is no limit for the target regret, which is no one number; use --target-regret X."
+)
 
 
 def choose_prior(
@@ -70,30 +74,36 @@ def prepare(
         seed: of everything random.
 
     Raises:
-        InputError: there is nothing to ask, no such selector or target, or prices are needed and unknown.
+        InputError: there is nothing to ask, no such selector or target, prices are needed and unknown, or a limit on the SD is set for
+            regret, whose stakes have none in common; every problem is listed.
     """
-    if selector not in SELECTORS:
-        raise InputError(f"There is no selector {selector!r}; choose {', '.join(SELECTORS)}.")
+    problems = [unknown] if (unknown := unknown_selector(selector)) else []
     known = np.array([query in texts for query in bank.query])
     if asks and not known.any():
-        raise InputError(
+        problems.append(
             "The model folder holds no texts to ask: add --queries FILE with query_id and text, or fit with --keep-texts."
         )
     usd = cost.known_cost([texts.get(query, "") for query in bank.query])
     usd = np.where(known[:, None], usd, np.nan)
     own = usd[:, cost.llm.index(llm)]
-    stakes = None
-    if target == "regret" or stopping.regret is not None:
-        stakes = routing_stakes(bank, llm, cost.llm, usd / cost.scale_usd, alpha)
+    chosen = Target(target)
+    try:
+        if target == "regret" or stopping.regret is not None:
+            chosen = Target(target, routing_stakes(bank, llm, cost.llm, usd / cost.scale_usd, alpha))
+        chosen.check(bank)
+    except InputError as error:
+        problems += error.problems
+    if target == "regret" and stopping.target_sd is not None:
+        problems.append(REGRET_HAS_NO_SD)
     typical = float(np.nanmean(own)) if np.isfinite(own).any() else np.nan
     costs, priced = question_costs(np.where(known, own, typical))
     if stopping.usd is not None and not priced:
-        raise InputError(
+        problems.append(
             "--budget-usd needs the LLM's prices: add --llm-info FILE with both, or use --budget."
         )
-    chosen = Target(target, stakes)
-    chosen.check(bank)
+    if problems:
+        raise InputError(problems)
     open_ = known if asks else np.ones_like(known)
-    return Setup(
-        bank, prior, chosen, Choosable(open_, costs, task_shares(bank, open_)), priced, selector, seed
-    )
+    # What is to be learned of one task says where to ask: balancing all tasks would keep it from asking there.
+    share = {} if target.startswith("task:") else task_shares(bank, open_)
+    return Setup(bank, prior, chosen, Choosable(open_, costs, share), priced, selector, seed)

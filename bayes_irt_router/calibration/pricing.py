@@ -24,7 +24,8 @@ def with_llm_cost(
     """The cost model with one more LLM, or with a known one's entry learned anew.
 
     Output tokens and characters per token come from the answers that report tokens, else from the known LLM's former entry, else they are
-    the median of the other LLMs'; a note says so. Prices not given stay as they were, or unknown.
+    the median of the other LLMs'; a note says so. Prices not given stay as they were, or unknown. A known LLM's mean observed cost holds
+    until it gets another price: from then on the price counts, unless the answers report what they cost.
 
     Args:
         cost: of the model so far.
@@ -42,11 +43,14 @@ def with_llm_cost(
         "mean_observed_cost_usd": _mean(answers, "cost_usd"),
         "characters_per_token": sum(characters[a.query] for a in counted) / tokens if tokens else np.nan,
     }
+    other_price = former is not None and any(
+        not np.isnan(found[name]) and found[name] != getattr(cost, name)[former] for name in PRICES
+    )
     notes = list(cost.notes)
     entries = {}
     for name in _ARRAYS:
         value, others = found[name], getattr(cost, name)
-        if np.isnan(value) and former is not None:
+        if np.isnan(value) and former is not None and not (other_price and name == "mean_observed_cost_usd"):
             value = float(others[former])
         if np.isnan(value) and name in ("mean_output_tokens", "characters_per_token"):
             known = others[~np.isnan(others)]

@@ -41,12 +41,13 @@ Score = Callable[[ItemBank, Belief, TargetValues], Float[np.ndarray, " query"]]
 def expected_variance_reduction(
     bank: ItemBank, belief: Belief, target: TargetValues
 ) -> Float[np.ndarray, " query"]:
-    """``Var(T) - E[Var(T | y_i)] = Var(E[T | y_i]) = Cov(T, p_i)^2 / Var(y_i)``, summed over the target's numbers.
+    """``Var(T) - E[Var(T | y_i)] = Var(E[T | y_i]) = Cov(T, y_i)^2 / Var(y_i)``, summed over the target's numbers.
 
-    Exact for answers that are right or wrong, given the particles; for graded scores it is the best linear estimator's reduction.
+    ``Cov(T, y_i) = Cov(value, p_i) + part_i noise_i``: an answer tells of the ability, and of itself where it counts in the target. Exact
+    for answers that are right or wrong, given the particles; for graded scores it is the best linear estimator's reduction.
     """
     centred = target.values - target.values.mean(axis=0)
-    covariance = centred.T @ belief.p_correct / len(centred)
+    covariance = centred.T @ belief.p_correct / len(centred) + target.part * target.noise
     return target.weight @ covariance**2 / np.maximum(belief.answer_variance, 1e-9)
 
 
@@ -86,6 +87,11 @@ SELECTORS: Mapping[str, Score | None] = {
 }
 
 
+def unknown_selector(name: str) -> str | None:
+    """What is wrong with the name of a selector; None where nothing is."""
+    return None if name in SELECTORS else f"There is no selector {name!r}; choose {', '.join(SELECTORS)}."
+
+
 @dataclass(frozen=True)
 class Choice:
     """A query worth asking.
@@ -93,13 +99,10 @@ class Choice:
     Attributes:
         position: in the bank.
         gain: the selector's score of it; NaN at random.
-        linear_sd: of the target once it and those before it are answered, by the best linear estimator: never less than what
-            the posterior is expected to have. NaN where a single query is chosen.
     """
 
     position: int
     gain: float
-    linear_sd: float
 
 
 def choose_queries(
@@ -117,7 +120,8 @@ def choose_queries(
 
     One after the other: after each, belief and target get the spread that they are expected to have once it is answered, so that
     a batch does not ask the same thing over and over. Tasks are balanced by asking only in those that have had no more than their
-    share so far.
+    share so far. Tasks without a share, those that were not fitted, are outside this balance: a new query is asked where it tells more than
+    the fitted ones whose turn it is.
 
     Args:
         bank: the queries.
@@ -132,28 +136,24 @@ def choose_queries(
     Raises:
         InputError: there is no such selector.
     """
-    if selector not in SELECTORS:
-        raise InputError(f"There is no selector {selector!r}; choose {', '.join(SELECTORS)}.")
+    if unknown := unknown_selector(selector):
+        raise InputError(unknown)
     score = SELECTORS[selector]
     tasks = np.array(bank.task)
     had = Counter(asked_tasks)
     choices: list[Choice] = []
-    values, noise = target.values, target.noise.copy()
     for _ in range(min(count, int(choosable.open.sum()))):
-        allowed = choosable.open & np.isin(tasks, _short_tasks(had, choosable, tasks))
-        now = TargetValues(values, target.weight, noise)
+        allowed = choosable.open & np.isin(tasks, _tasks_in_turn(had, choosable, tasks))
         if score is None:
             i, gain = int(rng.choice(np.flatnonzero(allowed))), float("nan")
         else:
-            gains = score(bank, belief, now)
+            gains = score(bank, belief, target)
             per_dollar = np.where(allowed, gains / np.maximum(choosable.cost, 1e-12), -np.inf)
             i = int(np.argmax(per_dollar))
             gain = float(gains[i])
-        noise[i] = 0.0  # an answer shows its own coin as well
         if count > 1:
-            belief, values = belief.conditioned(i, values)
-        sd = TargetValues(values, target.weight, noise).sd if count > 1 else float("nan")
-        choices.append(Choice(i, gain, sd))
+            belief, target = target.answered(i, belief)
+        choices.append(Choice(i, gain))
         choosable = choosable.without(i)
         had[str(tasks[i])] += 1
     return choices
@@ -169,12 +169,12 @@ def task_shares(bank: ItemBank, open_: Bool[np.ndarray, " query"]) -> dict[str, 
     return {task: n / total for task, n in counts.items()}
 
 
-def _short_tasks(had: Counter[str], choosable: Choosable, tasks: np.ndarray) -> list[str]:
-    """Open tasks that have had no more than their share of the questions; all open ones where none is balanced."""
+def _tasks_in_turn(had: Counter[str], choosable: Choosable, tasks: np.ndarray) -> list[str]:
+    """Open tasks that have had no more than their share of the questions, or have none; all open ones where none is balanced."""
     can = {str(task) for task in tasks[choosable.open]}
     asked = sum(had[task] for task in choosable.share)
     short = [t for t, share in choosable.share.items() if t in can and had[t] <= share * asked]
-    return short or sorted(can)
+    return sorted({*short, *(can - choosable.share.keys())}) if short else sorted(can)
 
 
 def _binary_entropy(p: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

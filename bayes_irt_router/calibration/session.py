@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.answers import Answer
-from bayes_irt_router.calibration.belief import Belief, belief
+from bayes_irt_router.calibration.belief import Belief, belief, simulated_scores
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.journal import Journal
 from bayes_irt_router.calibration.placing import Placement, place
@@ -17,6 +17,7 @@ from bayes_irt_router.calibration.selection import Choice, Choosable, choose_que
 from bayes_irt_router.calibration.targets import Target, TargetValues, expected_regret
 from bayes_irt_router.errors import InputError
 
+ASKING_DRAWS = 400  # over which an LLM is placed between two questions: as many as a belief has particles
 MILESTONES = (10, 20, 50, 100)
 SIMULATED = 12  # calibrations for each milestone of a plan
 
@@ -80,7 +81,7 @@ class State:
     """What is known after some answers.
 
     Attributes:
-        answers: so far.
+        answers: so far, repeated ones one by one.
         placement: of the LLM.
         belief: its particles.
         target: values in them.
@@ -92,6 +93,11 @@ class State:
     belief: Belief
     target: TargetValues
     spent: float
+
+    @property
+    def asked(self) -> list[str]:
+        """The queries answered so far, each once."""
+        return list(dict.fromkeys(answer.query for answer in self.answers))
 
     def interval(self, level: float) -> tuple[float, float, float]:
         """Mean, lower and upper end of an accuracy (of several, their mean), as of a normal, inside [0, 1]."""
@@ -113,9 +119,19 @@ def accuracy_interval(mean: float, sd: float, level: float) -> tuple[float, floa
     return mean, max(0.0, mean - half), min(1.0, mean + half)
 
 
-def state(setup: Setup, answers: Sequence[Answer]) -> State:
-    """Where the LLM stands after these answers, the same however often it is asked."""
-    placement = place(setup.bank, setup.prior, answers, np.random.default_rng([setup.seed, len(answers), 0]))
+def state(setup: Setup, answers: Sequence[Answer], draws: int | None = None) -> State:
+    """Where the LLM stands after these answers, the same however often it is asked.
+
+    Args:
+        setup: of the calibration.
+        answers: so far.
+        draws: place over at most so many parameter draws, evenly spaced; over all by default. :data:`ASKING_DRAWS` of them
+            say what to ask next, in less time; what is kept of an LLM, and told of it in the end, is placed over all.
+    """
+    rng = np.random.default_rng([setup.seed, len(answers), 0])
+    count = setup.bank.draws if draws is None else min(draws, setup.bank.draws)
+    kept = np.linspace(0, setup.bank.draws - 1, count).round().astype(int)
+    placement = place(setup.bank, setup.prior, answers, rng, draws=kept)
     particles = belief(setup.bank, placement)
     spent = 0.0
     for answer in answers:
@@ -128,7 +144,7 @@ def state(setup: Setup, answers: Sequence[Answer]) -> State:
 def next_queries(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> list[Choice]:
     """The queries to ask next, none that was answered or skipped."""
     bank = setup.bank
-    asked = [answer.query for answer in now.answers]
+    asked = now.asked
     open_ = setup.choosable.open.copy()
     open_[bank.positions([*asked, *skipped])] = False
     return choose_queries(
@@ -153,7 +169,8 @@ def run(
     """Ask until enough is known or spent, and say why it ended.
 
     Each answer is in the journal before anything else happens. Answers that the journal holds already count as asked, so that the same
-    call after a kill goes on where it was, and asks what it would have asked.
+    call after a kill goes on where it was, and asks what it would have asked. Between the questions the LLM is placed over
+    :data:`ASKING_DRAWS` parameter draws, in the end over all of them.
 
     Args:
         setup: what stays the same.
@@ -162,21 +179,26 @@ def run(
         journal: of the answers.
         progress: told the state after each answer, and at the start.
     """
+
+    def whole() -> State:
+        return state(setup, journal.answers)
+
     while True:
-        now = state(setup, journal.answers)
+        now = state(setup, journal.answers, ASKING_DRAWS)
         progress(now)
-        if reason := _enough(setup, stopping, now):
-            return now, reason
+        # A limit on what is known counts as reached if it is so over all draws as well.
+        if _enough(setup, stopping, now) and (reason := _enough(setup, stopping, end := whole())):
+            return end, reason
         choices = next_queries(setup, now, 1, journal.skipped)
         if not choices:
-            return now, "every query has been asked"
+            return whole(), "every query has been asked"
         at = choices[0].position
         if stopping.usd is not None and now.spent + setup.choosable.cost[at] > stopping.usd:
-            return now, "the next question would cost more than is left of the budget"
+            return whole(), "the next question would cost more than is left of the budget"
         try:
             answer = ask(at)
         except NoMoreAnswers:
-            return now, "there were no more answers"
+            return whole(), "there were no more answers"
         if answer is None:
             journal.skip(setup.bank.query[at])
         else:
@@ -189,9 +211,9 @@ class Plan:
 
     Attributes:
         choices: in the order of asking.
-        expected_sd: of the target after 0, 10, 20, 50, 100 of them, as far as there are so many, and after all.
+        expected_sd: of the target after asking 0, 10, 20, 50, 100 queries, as far as there are so many, and after those listed.
         mean: of the target as believed now.
-        cost: of asking the first so many, in USD, or their number; for the same numbers.
+        cost: of asking so many, in USD, or their number; for the same numbers.
     """
 
     choices: list[Choice]
@@ -207,21 +229,21 @@ def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> P
     believed now, it answers the n queries, and is placed by its answers. Adaptive testing, which looks at the answers, does a
     little better.
     """
-    choices = next_queries(setup, now, count, skipped)
+    choices = next_queries(setup, now, max(count, *MILESTONES), skipped)
+    listed = choices[:count]
     costs = np.concatenate([[0.0], np.cumsum([setup.choosable.cost[choice.position] for choice in choices])])
     rng = np.random.default_rng([setup.seed, len(now.answers), 3])
     sds: dict[int, float] = {0: now.target.sd}
-    for n in sorted({n for n in (*MILESTONES, count) if n <= len(choices)}):
-        found = []
-        for particle in rng.integers(len(now.belief.p_correct), size=SIMULATED):
-            p = now.belief.p_correct[particle]
+    for n in sorted({n for n in (*MILESTONES, len(listed)) if 0 < n <= len(choices)}):
+        positions, found = np.array([choice.position for choice in choices[:n]]), []
+        for particle in rng.integers(len(now.belief.index), size=SIMULATED):
+            scores = simulated_scores(setup.bank, now.belief, int(particle), positions, rng)
             simulated = [
-                Answer(setup.bank.query[choice.position], float(rng.random() < p[choice.position]))
-                for choice in choices[:n]
+                Answer(setup.bank.query[i], float(y)) for i, y in zip(positions, scores, strict=True)
             ]
-            found.append(state(setup, [*now.answers, *simulated]).target.sd)
+            found.append(state(setup, [*now.answers, *simulated], ASKING_DRAWS).target.sd)
         sds[n] = float(np.sqrt(np.mean(np.square(found))))
-    return Plan(choices, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
+    return Plan(listed, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
 
 
 def question_costs(
@@ -235,8 +257,8 @@ def question_costs(
 
 
 def _enough(setup: Setup, stopping: Stopping, now: State) -> str | None:
-    if stopping.questions is not None and len(now.answers) >= stopping.questions:
-        return f"{len(now.answers)} queries are answered"
+    if stopping.questions is not None and len(now.asked) >= stopping.questions:
+        return f"{len(now.asked)} queries are answered"
     if stopping.usd is not None and now.spent >= stopping.usd:
         return "the budget is spent"
     if stopping.target_sd is not None and now.target.sd <= stopping.target_sd:

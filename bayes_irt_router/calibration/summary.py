@@ -123,7 +123,7 @@ def calibration_report(
 
     turned = np.einsum("sd,sde->se", now.placement.ability, bank.rotations[now.placement.index])
     traits = [str(name) for name in bank.posterior.draws["trait"].values]
-    tasks = [bank.task[i] for i in bank.positions([answer.query for answer in now.answers])]
+    tasks = [bank.task[i] for i in bank.positions(now.asked)]
     return CalibrationReport(
         llm,
         now.placement.to_dict(),

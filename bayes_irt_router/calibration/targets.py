@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from bayes_irt_router.calibration.answers import Answer
+from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.belief import Belief
 from bayes_irt_router.calibration.items import ItemBank, flat
 from bayes_irt_router.errors import InputError
@@ -21,22 +21,36 @@ STAKE_DRAWS = 100
 
 @dataclass(frozen=True, eq=False)
 class TargetValues:
-    """The target in every particle; its variance is ``sum_k weight_k Var(value_k) + sum_i noise_i``.
+    """The target: one or several numbers ``T_k = value_k + sum_i part_ki coin_i``, a coin being what an answer is beyond its expectation.
 
     Attributes:
-        values: shape (particle, target).
-        weight: shape (target,).
-        noise: what each query's unknown answer adds to the variance beyond what the ability says, its own coin, shape (query,).
+        values: of each number in every particle, its mean given the ability, shape (particle, target).
+        weight: of each number, shape (target,).
+        part: what each answer that is not known yet counts in each number; 0 for those known, and where no answer counts,
+            shape (target, query).
+        noise: variance of each coin, shape (query,).
     """
 
     values: Float[np.ndarray, "particle target"]
     weight: Float[np.ndarray, " target"]
+    part: Float[np.ndarray, "target query"]
     noise: Float[np.ndarray, " query"]
 
     @property
     def sd(self) -> float:
         """Posterior SD of the target; of several numbers, the root of their weighted mean variance."""
-        return float(np.sqrt(self.values.var(axis=0) @ self.weight + self.noise.sum()))
+        return float(np.sqrt(self.weight @ (self.values.var(axis=0) + self.part**2 @ self.noise)))
+
+    def answered(self, i: int, belief: Belief) -> tuple[Belief, "TargetValues"]:
+        """Belief and target with the spread that they will have once query ``i`` has been answered, whatever the answer.
+
+        What the answer counts by itself is known from then on; the rest follows :meth:`Belief.conditioned`.
+        """
+        own = belief.p_correct[:, i, None] - belief.p_correct[:, i].mean()
+        after, values = belief.conditioned(i, self.values - own * self.part[:, i])
+        part = self.part.copy()
+        part[:, i] = 0.0
+        return after, TargetValues(values, self.weight, part, self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,39 +102,46 @@ class Target:
             raise InputError(
                 f"There is no task {task!r}; the model's tasks are {', '.join(tasks) or 'not named'}."
             )
-        if task is None and self.name not in TARGETS:
-            raise InputError(f"There is no target {self.name!r}; choose {', '.join(TARGETS)} or task:NAME.")
+        if unknown := unknown_target(self.name):
+            raise InputError(unknown)
         if self.name == "regret" and self.stakes is None:
             raise InputError("The target regret needs texts and prices of all LLMs; choose another target.")
 
     def values(self, bank: ItemBank, belief: Belief, answers: Sequence[Answer]) -> TargetValues:
         """The target in every particle, given the answers so far."""
-        no_noise = np.zeros(len(bank.query))
+
+        def no_answer_counts(
+            values: Float[np.ndarray, "particle target"],
+        ) -> Float[np.ndarray, "target query"]:
+            return np.zeros((values.shape[1], len(bank.query)))
+
         if self.name == "ability":
             traits = np.array([not is_testlet(name) for name in bank.posterior.draws["trait"].values])
-            return TargetValues(belief.ability, traits / traits.sum(), no_noise)
+            return TargetValues(
+                belief.ability, traits / traits.sum(), no_answer_counts(belief.ability), belief.noise
+            )
         if self.name == "regret":
             assert self.stakes is not None
             gain = self.stakes.gain(belief)
             sd = np.maximum(gain.std(axis=0), 1e-9)
             # d E[max(g, 0)] / d Var(g) of a normal g: what a smaller variance is worth on each query.
             weight = norm.pdf(gain.mean(axis=0) / sd) / (2.0 * sd) / gain.shape[1]
-            return TargetValues(gain, weight, no_noise)
+            return TargetValues(gain, weight, no_answer_counts(gain), belief.noise)
         groups = self.groups(bank)
         values = np.empty((len(belief.p_correct), len(groups)))
-        noise = np.zeros(len(bank.query))
-        asked = [a for a in answers if bank.positions([a.query])[0] < bank.fitted]
-        at = bank.positions([a.query for a in asked])
+        part = np.zeros((len(groups), len(bank.query)))
+        known = merged(answers)
+        at = bank.positions([answer.query for answer in known])
         open_ = np.ones(len(bank.query), dtype=bool)
         open_[at] = False
         scores = np.zeros(len(bank.query))
-        scores[at] = [a.score for a in asked]
+        scores[at] = [answer.score for answer in known]
         for k, members in enumerate(groups):
             unasked = members[open_[members]]
             total = belief.p_correct[:, unasked].sum(axis=1) + scores[members[~open_[members]]].sum()
             values[:, k] = total / len(members)
-            noise[unasked] += belief.noise[unasked] / len(members) ** 2 / len(groups)
-        return TargetValues(values, np.full(len(groups), 1.0 / len(groups)), noise)
+            part[k, unasked] = 1.0 / len(members)
+        return TargetValues(values, np.full(len(groups), 1.0 / len(groups)), part, belief.noise)
 
     def groups(self, bank: ItemBank) -> list[np.ndarray]:
         """Positions of the fitted queries over which each accuracy is meant."""
@@ -130,6 +151,13 @@ class Target:
         if self.name == "tasks":
             return [np.flatnonzero(task == name) for name in sorted(set(task))]
         return [np.arange(bank.fitted)]
+
+
+def unknown_target(name: str) -> str | None:
+    """What is wrong with the name of a target, before any bank is known; None where nothing is."""
+    if name in TARGETS or name.startswith("task:"):
+        return None
+    return f"There is no target {name!r}; choose {', '.join(TARGETS)} or task:NAME."
 
 
 def routing_stakes(

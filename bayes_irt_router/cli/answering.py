@@ -65,15 +65,14 @@ def command_answerer(command: str, llm: str) -> Answerer:
         try:
             done = subprocess.run(
                 words,
-                input=json.dumps(asked, ensure_ascii=False),
+                # A lone surrogate is no character; with a backslash it is JSON all the same.
+                input=json.dumps(asked, ensure_ascii=False).encode("utf-8", "backslashreplace"),
                 capture_output=True,
-                text=True,
-                encoding="utf-8",
             )
         except OSError as error:
             raise InputError(f"{words[0]} cannot be started ({error.strerror}); check --command.") from None
         if done.returncode != 0:
-            told = " ".join(done.stderr.split())[-TAIL:]
+            told = " ".join(done.stderr.decode("utf-8", "replace").split())[-TAIL:]
             raise InputError(
                 f"The command failed on query {query} (exit code {done.returncode}: {told}); the answers so far are kept, "
                 "run the same line again to go on."
@@ -83,16 +82,19 @@ def command_answerer(command: str, llm: str) -> Answerer:
     return ask
 
 
-def _answer(text: str, query: str) -> Answer:
+def _answer(output: bytes, query: str) -> Answer:
     try:
-        told: Any = json.loads(text)
+        told: Any = json.loads(output)
         numbers = {
             name: float(told[name])
             for name in ("input_tokens", "output_tokens", "cost_usd")
             if told.get(name) is not None
         }
-        return Answer(query, float(told["score"]), int(told.get("trials", 1)), **numbers)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        trials = float(told.get("trials", 1))
+        if not trials.is_integer():
+            raise ValueError(f"{trials} trials are no whole number")
+        return Answer(query, float(told["score"]), int(trials), **numbers)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"The command's answer to query {query} cannot be used ({error}); write one JSON object with a score from "
             "0 to 1 to standard output. The answers so far are kept."

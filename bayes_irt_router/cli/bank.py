@@ -1,6 +1,7 @@
 """The queries of a model as an item bank, as `birt calibrate` and `birt drift` need them: fitted ones, and new ones of a file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ def item_bank(
     answers: "Sequence[Answer]",
     encoder: str | None,
     cache_dir: Path | None,
-) -> "tuple[ItemBank, dict[str, str]]":
-    """The bank, and the texts of its queries as far as they are known, by id.
+) -> "tuple[ItemBank, dict[str, str], list[Answer]]":
+    """The bank; the texts of its queries as far as they are known, by id; the answers, each under its query's name in the bank.
 
     Args:
         folder: of the model.
@@ -34,9 +35,10 @@ def item_bank(
 
     texts, new = dict(kept_texts(posterior)), None
     if queries is not None:
-        told, others = read_queries(queries, posterior)
+        told, others, fitted_name = read_queries(queries, posterior)
+        answers = [replace(one, query=fitted_name.get(one.query, one.query)) for one in answers]
         texts |= told
         if others.sizes["query"]:
             texts |= dict(zip(map(str, others["query"].values), map(str, others["text"].values), strict=True))
             new = Router.load(folder, encoder, cache_dir).featurize(others, progress=True)
-    return ItemBank.of(posterior, new, graded=graded_names(answers)), texts
+    return ItemBank.of(posterior, new, graded=graded_names(answers)), texts, list(answers)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayes_irt_router.cli.asking_options import checked_options
 from bayes_irt_router.cli.border import print_json, tell, terminal
 from bayes_irt_router.cli.options import (
     DATA,
@@ -18,7 +19,6 @@ from bayes_irt_router.cli.options import (
     Seed,
     required_model,
 )
-from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -157,20 +157,33 @@ def calibrate(
 ) -> None:
     """`birt calibrate`."""
     folder = required_model(model)
-    name = _checked(llm, answers, interactive, command, plan, output, level)
+    name, stopping = checked_options(
+        folder,
+        llm,
+        {"--answers": answers is not None, "--interactive": interactive, "--command": command is not None},
+        {
+            "--budget": budget,
+            "--budget-usd": budget_usd,
+            "--target-sd": target_sd,
+            "--target-regret": target_regret,
+        },
+        target,
+        selector,
+        alpha,
+        level,
+        output,
+        plans=plan is not None,
+    )
 
     from bayes_irt_router.calibration.inputs import read_answers, read_llm_info
     from bayes_irt_router.calibration.preparation import choose_prior, prepare
     from bayes_irt_router.calibration.pricing import with_llm_cost
-    from bayes_irt_router.calibration.session import Stopping
     from bayes_irt_router.cli.bank import item_bank
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.population import require_queries
     from bayes_irt_router.inference.storage import RECORD, load
-    from bayes_irt_router.routing.policies import check_alpha
 
-    stopping = Stopping(budget, budget_usd, target_sd, target_regret)
     if output is not None:
         rehearse_directory(output, replaces=RECORD)
     posterior = load(folder)
@@ -179,8 +192,7 @@ def calibrate(
         tell("warning", posterior.gate.verdict)
     info = read_llm_info(llm_info, name) if llm_info is not None else {}
     given = read_answers(answers, name) if answers is not None else []
-    bank, texts = item_bank(folder, posterior, queries, given, encoder, cache_dir)
-    check_alpha(alpha)
+    bank, texts, given = item_bank(folder, posterior, queries, given, encoder, cache_dir)
     setup = prepare(
         bank,
         choose_prior(posterior, name, info, predecessor, widening),
@@ -202,45 +214,6 @@ def calibrate(
     _finish(posterior, setup, now, ended, name, info, texts, level, output, json, given=answers is not None)
 
 
-def _checked(
-    llm: str | None,
-    answers: Path | None,
-    interactive: bool,
-    command: str | None,
-    plan: int | None,
-    output: Path | None,
-    level: float,
-) -> str:
-    """The LLM's name; everything wrong with the options is told at once."""
-    problems = []
-    if llm is None or not llm.strip():
-        problems.append("No LLM is named: add --llm NAME.")
-    sources = [
-        option
-        for option, given in (
-            ("--answers", answers is not None),
-            ("--interactive", interactive),
-            ("--command", command is not None),
-        )
-        if given
-    ]
-    if len(sources) > 1:
-        problems.append(f"{' and '.join(sources)} are given; choose one of them.")
-    if not sources and plan is None:
-        problems.append(
-            "Nothing says where answers come from: add --answers FILE, --interactive, --command or --plan N."
-        )
-    if plan is not None and (interactive or command is not None):
-        problems.append("--plan asks nothing; leave --interactive and --command out.")
-    if output is None and plan is None:
-        problems.append("No place for the model is named: add --output DIR.")
-    if not 0 < level < 1:
-        problems.append(f"level is {level}, but it must be between 0 and 1, for instance 0.89.")
-    if problems or llm is None:
-        raise InputError(problems)
-    return llm.strip()
-
-
 def _answered(
     setup: "Setup",
     stopping: "Stopping",
@@ -253,16 +226,23 @@ def _answered(
     level: float,
 ) -> "tuple[State, str]":
     from bayes_irt_router.calibration.journal import Journal
-    from bayes_irt_router.calibration.session import run, state
+    from bayes_irt_router.calibration.session import Stopping, run, state
     from bayes_irt_router.cli.answering import ask_person, command_answerer
 
     if given:
         return state(setup, given), "the answers were given"
     answerer = ask_person if interactive else command_answerer(command or "", llm)
     bank = setup.bank
-    journal = Journal.open(journal_path(output), llm, str(bank.posterior.record["data"]["fingerprint"]))
+    record = bank.posterior.record
+    history = [*record.get("calibrations", []), *record.get("changes", [])]
+    journal = Journal.open(journal_path(output), llm, str(record["data"]["fingerprint"]), history)
     if journal.answers:
         tell("note", f"{len(journal.answers)} answers are in {journal.path}; going on from there.")
+    if command is not None and stopping == Stopping():
+        tell(
+            "warning",
+            f"No limit is given, so {setup.choosable.open.sum()} queries will be asked; see --budget.",
+        )
     unit = "USD" if setup.priced else "queries"
 
     def ask(position: int) -> "Answer | None":
@@ -272,7 +252,7 @@ def _answered(
     def progress(now: "State") -> None:
         spent = f"{now.spent:.3g}" if setup.priced else f"{now.spent:.0f}"
         told = f"{setup.target.name}: {now.told(setup.target, level)}, spent {spent} {unit}"
-        tell(f"{len(now.answers):>4} answered", told)
+        tell(f"{len(now.asked):>4} answered", told)
 
     return run(setup, stopping, ask, journal, progress)
 

@@ -83,7 +83,7 @@ def drift(
     if not posterior.gate.passed:
         tell("warning", posterior.gate.verdict)
     given = read_answers(answers, llm)
-    bank, _ = item_bank(folder, posterior, queries, given, encoder, cache_dir)
+    bank, _, given = item_bank(folder, posterior, queries, given, encoder, cache_dir)
     found = check_drift(bank, llm, given, np.random.default_rng(seed), false_alarms=false_alarms)
     if json or output is not None:
         print_json(json_text(found.to_dict()), output, shown=json)
@@ -91,5 +91,7 @@ def drift(
         told = found.sentence
         if found.drifted:
             again = ["birt", "calibrate", "--model", str(folder), "--llm", llm, "--answers", str(answers)]
+            if queries is not None:
+                again += ["--queries", str(queries)]
             told += f" Place it anew: {shlex.join([*again, '--output'])} DIR"
         terminal().print(told, markup=False, soft_wrap=True)

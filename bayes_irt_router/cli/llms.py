@@ -1,6 +1,6 @@
 """`birt llms`: LLMs of a fitted model retired, renamed or repriced, without a refit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +42,14 @@ def retire(
     """`birt llms retire`."""
     from bayes_irt_router.calibration.membership import retired
 
-    _write(model, output, json, lambda posterior: retired(posterior, names), f"Retired: {', '.join(names)}.")
+    _write(
+        model,
+        output,
+        json,
+        lambda posterior: retired(posterior, names),
+        f"Retired: {', '.join(names)}.",
+        dict.fromkeys(names),
+    )
 
 
 @llms.command(
@@ -59,7 +66,14 @@ def rename(
     """`birt llms rename`."""
     from bayes_irt_router.calibration.membership import renamed
 
-    _write(model, output, json, lambda posterior: renamed(posterior, old, new), f"{old} is now {new}.")
+    _write(
+        model,
+        output,
+        json,
+        lambda posterior: renamed(posterior, old, new),
+        f"{old} is now {new}.",
+        {old: new},
+    )
 
 
 @llms.command(
@@ -95,6 +109,7 @@ def reprice(
         json,
         lambda posterior: with_price(posterior, name, input_price, output_price),
         f"{name} costs {input_price:g} USD per million input tokens and {output_price:g} per million output tokens.",
+        {},
     )
 
 
@@ -104,20 +119,22 @@ def _write(
     json: bool,
     change: "Callable[[Posterior], Posterior]",
     told: str,
+    names: "Mapping[str, str | None]",
 ) -> None:
-    """The changed model in a new folder, and a line about it."""
+    """The changed model in a new folder, and a line about it; LLMs of `names` have another name, or none, in the report there."""
     folder = required_model(model)
     if output is None:
         raise InputError("No place for the model is named: add --output DIR.")
     if output.resolve() == folder.resolve():
         raise InputError(f"{output} holds the old model, which would be lost; choose another folder.")
+    from bayes_irt_router.calibration.membership import report_renamed
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.storage import RECORD, load, load_calibration, save
     from bayes_irt_router.report.json_text import json_text
 
     rehearse_directory(output, replaces=RECORD)
     posterior = change(load(folder))
-    save(posterior, output, load_calibration(folder))
+    save(posterior, output, report_renamed(load_calibration(folder), names))
     if json:
         changes = posterior.record["changes"]
         print_json(

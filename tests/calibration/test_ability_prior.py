@@ -158,3 +158,8 @@ def test_unknown_and_irrelevant_facts_change_nothing(population, small_fit):
     plain, told = new_llm_prior(small_fit), new_llm_prior(small_fit, ALL)
     np.testing.assert_array_equal(plain.mean, told.mean)  # a model without covariates has no use for them
     np.testing.assert_array_equal(plain.factor, told.factor)
+    options = "--covariate release_date --covariate log_parameters --covariate log_price --families"
+    assert "without release_date, log_parameters, log_price, family" in told.description
+    assert f"birt fit {options} would" in told.description
+    assert "without" not in plain.description
+    assert "without" not in new_llm_prior(posterior, ALL).description

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,6 +9,7 @@ from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.membership import renamed, retired, with_llm, with_price
 from bayes_irt_router.calibration.placing import place
+from bayes_irt_router.calibration.pricing import with_llm_cost
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.storage import load, save
@@ -36,7 +39,7 @@ def costs(posterior):
     return CostModel.from_dict(posterior.record["cost"])
 
 
-def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, bank, tmp_path):
+def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, placement, bank, tmp_path):
     save(grown, tmp_path / "model")
     again = load(tmp_path / "model")
     assert again.llm == [*small_fit.llm, "fresh-1"]
@@ -45,6 +48,7 @@ def test_one_more_llm_is_saved_loaded_and_predicted(grown, small_fit, bank, tmp_
     assert np.isfinite(prediction["p_correct"]).all()
     entry = again.record["calibrations"][0]
     assert (entry["llm"], entry["mode"], entry["answers"]) == ("fresh-1", "joint", 12)
+    assert entry["distinct_draws"] == len(set(placement.index)) < small_fit.size
     assert "fresh-1" in again.gate.table["name"].tolist()
     row = again.tree["llms"].to_dataset().sel(llm="fresh-1")
     assert (row["family"].item(), row["answers"].item()) == ("fresh", 12)
@@ -115,18 +119,58 @@ def test_the_next_llm_has_the_same_prior_whoever_has_come_or_gone(grown, small_f
     changed = retired(renamed(grown, small_fit.llm[0], "other"), [small_fit.llm[1]])
     assert Population.of(changed) == Population.of(small_fit)
     after = new_llm_prior(changed)
-    index = grown.record["calibrations"][0]["distinct_draws"]
-    assert index <= small_fit.size
     assert set(np.round(after.factor[:, 0, 0], 5)) <= set(np.round(before.factor[:, 0, 0], 5))
 
 
-def test_few_effective_draws_fail_the_gate(small_fit, placement):
-    from dataclasses import replace
+def test_a_placement_over_some_of_the_draws_is_refused(small_fit, fitted_bank, answers):
+    some = np.arange(0, fitted_bank.draws, 2)
+    half = place(fitted_bank, new_llm_prior(small_fit), answers, np.random.default_rng(0), draws=some)
+    with pytest.raises(InputError, match="place it over all"):
+        with_llm(small_fit, "fresh-1", half, answers)
 
+
+def test_few_effective_draws_fail_the_gate(small_fit, placement):
     weak = replace(placement, effective_draws=20.0)
     assert any("20 effective draws" in c for c in with_llm(small_fit, "x", weak).gate.complaints)
     strange = replace(placement, k_hat=0.9)
     assert any("k-hat 0.90" in c for c in with_llm(small_fit, "x", strange).gate.complaints)
+
+
+def test_a_known_llm_that_gets_another_price_costs_what_the_price_says(small_fit, answers):
+    cost = costs(small_fit)
+    observed = replace(cost, mean_observed_cost_usd=np.full(len(cost.llm), 0.01))
+    llm, prices = cost.llm[0], {"input_price_per_million": 1000.0, "output_price_per_million": 2000.0}
+    paid = [replace(answer, cost_usd=0.5) for answer in answers]
+    same = {name: float(getattr(cost, name)[0]) for name in prices}
+    for info, given, expected in (
+        (prices, [], None),
+        (prices, paid, 0.5),
+        ({}, [], 0.01),
+        (same, [], 0.01),
+    ):
+        changed = with_llm_cost(observed, llm, info, given, {})
+        listed = (40 / cost.characters_per_token[0] * 1000.0 + cost.mean_output_tokens[0] * 2000.0) / 1e6
+        assert changed.predict_cost(["x" * 40])[0, 0] == pytest.approx(expected or listed)
+        np.testing.assert_array_equal(changed.mean_observed_cost_usd[1:], 0.01)
+
+
+def test_what_was_noted_of_a_calibration_goes_by_the_llms_name(grown, tmp_path):
+    def names(posterior):
+        table = posterior.gate.table
+        of_llm = table.loc[table["quantity"].isin(["calibrated LLM", "LLM mean"]), "name"]
+        return [one["llm"] for one in posterior.record["calibrations"]], of_llm.tolist()
+
+    known = grown.llm[0]
+    other = renamed(renamed(grown, "fresh-1", "fresh-2"), known, "renamed")
+    save(other, tmp_path / "other")
+    calibrated, judged = names(load(tmp_path / "other"))
+    assert calibrated == ["fresh-2"]
+    assert {"fresh-2", "renamed"} <= set(judged)
+    assert not {"fresh-1", known} & set(judged)
+    calibrated, judged = names(retired(other, ["fresh-2"]))
+    assert calibrated == []
+    assert set(judged) == set(names(other)[1]) - {"fresh-2"}
+    assert len(grown.gate.table) == len(other.gate.table)
 
 
 def test_retiring_leaves_the_others_as_they_were(small_fit, tmp_path):

@@ -139,6 +139,18 @@ def test_many_answers_are_cut_and_few_are_joint(fitted_bank, monkeypatch):
     assert place(fitted_bank, prior, given, generator()).mode == "cut"
 
 
+@pytest.mark.parametrize(("mode", "count"), [("joint", 20), ("cut", 20), ("auto", 0)])
+def test_some_of_the_draws_give_the_same_posterior_with_more_noise(certain, mode, count):
+    bank, prior = ItemBank.of(certain), new_llm_prior(certain)
+    given = answers_of(bank, [1, 0, 1, 1, 1] * 4)[:count]
+    some = np.arange(0, bank.draws, 2)
+    half = place(bank, prior, given, generator(), mode=mode, draws=some)
+    whole = place(bank, prior, given, generator(1), mode=mode)
+    assert len(half.index) == len(some)
+    assert set(half.index) <= set(some)
+    agrees(half.ability, whole.ability.mean(axis=0), whole.ability.std(axis=0))
+
+
 def test_metropolis_steps_leave_the_posterior_as_it_is(certain, monkeypatch):
     bank, prior = ItemBank.of(certain), new_llm_prior(certain)
     given = answers_of(bank, [1, 0, 1, 1, 1, 0])
@@ -166,12 +178,11 @@ def test_new_queries_tell_of_the_llm_but_less_than_fitted_ones(small_fit, bank):
     new = new.assign_coords(query=[f"new-{i}" for i in range(40)])
     items, prior = ItemBank.of(small_fit, new), new_llm_prior(small_fit)
     widths = []
-    for first in (items.fitted, 0):
-        given = answers_of(items, [1, 0] * 10, first)
+    for given in (answers_of(items, [1, 0] * 20), answers_of(items, [1, 0] * 20, items.fitted), []):
         placement = place(items, prior, given, generator())
         widths.append(items.p_correct(placement.index, placement.ability).mean(axis=1).std())
-    nothing = place(items, prior, [], generator())
-    assert widths[0] < items.p_correct(nothing.index, nothing.ability).mean(axis=1).std()
+    assert widths == sorted(widths)
+    assert widths[1] < 0.9 * widths[2]
 
 
 def test_unknown_queries_are_named(fitted_bank):

@@ -101,6 +101,46 @@ def test_a_program_is_asked_and_a_failed_run_goes_on(model: Path, command: str, 
     assert (output / CALIBRATION).read_text("utf-8") == (tmp_path / "whole" / CALIBRATION).read_text("utf-8")
 
 
+def test_the_model_that_is_read_is_never_the_one_that_is_written(model: Path, command: str, tmp_path: Path):
+    """Else the answers of the journal, which the model has taken, would be taken again by the same line."""
+    (tmp_path / "link").symlink_to(model)
+    for output in (model, model / ".." / model.name, tmp_path / "link"):
+        assert "would be lost" in errors(
+            calibrate(model, "--command", command, "--budget", 2, "--output", output)
+        )
+    first = calibrate(model, "--command", command, "--budget", 2, "--output", tmp_path / "one")
+    assert first.exit_code == 0
+    journal = journal_path(tmp_path / "one").read_text("utf-8")
+    journal_path(tmp_path / "two").write_text(journal, encoding="utf-8")
+    again = calibrate(tmp_path / "one", "--command", command, "--budget", 2, "--output", tmp_path / "two")
+    assert "another LLM or model" in errors(again)
+    assert journal_path(tmp_path / "two").read_text("utf-8") == journal
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ('print(\'{"score": 1, "trials": Infinity}\')', "trials"),
+        ('print(\'{"score": 1, "trials": 1.7}\')', "trials"),
+        ("print('{\"score\": 1' + '0' * 400 + '}')", "cannot be used"),
+        ("print('[' * 100000)", "cannot be used"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff{')", "cannot be used"),
+        ("import sys; sys.stderr.buffer.write(b'caf\\xe9'); sys.exit(3)", "exit code 3: caf"),
+    ],
+)
+def test_what_a_program_says_wrongly_is_told(model: Path, program: str, expected: str, tmp_path: Path):
+    line = shlex.join([sys.executable, "-c", program])
+    assert expected in errors(calibrate(model, "--command", line, "--output", tmp_path / "o", "--budget", 1))
+
+
+def test_what_a_program_says_on_standard_error_costs_no_answer(model: Path, tmp_path: Path):
+    program = "import sys; sys.stderr.buffer.write(b'caf\\xe9'); print('{\"score\": 1, \"trials\": 2.0}')"
+    line = shlex.join([sys.executable, "-c", program])
+    result = calibrate(model, "--command", line, "--output", tmp_path / "o", "--budget", 1, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["placement"]["trials"] == 2
+
+
 def test_a_person_is_asked(model: Path, tmp_path: Path):
     output = tmp_path / "out"
     result = calibrate(model, "--interactive", "--output", output, stdin="1\nmaybe\n0.5\ns\nq\n")
@@ -125,7 +165,7 @@ def test_a_plan_asks_nothing_and_says_what_to_expect(model: Path, tmp_path: Path
     result = calibrate(model, "--plan", "10", "--json")
     told = json.loads(result.stdout)
     assert len({query["query_id"] for query in told["queries"]}) == 10
-    assert [row["answers"] for row in told["expected"]] == [0, 10]
+    assert [row["answers"] for row in told["expected"]] == [0, 10, 20]
     assert told["expected"][1]["sd"] < told["expected"][0]["sd"]
     assert "expected 89% interval" in calibrate(model, "--plan", "2").stdout
 
@@ -146,6 +186,39 @@ def test_texts_and_new_queries_come_from_a_file(small_fit, bank, tmp_path: Path)
     assert "another text" in errors(calibrate(bare, *stops, "--queries", tmp_path / "wrong.csv"))
 
 
+def test_all_that_is_wrong_with_the_options_is_said_at_once_before_the_model_is_read(tmp_path: Path):
+    told = errors(
+        calibrate(
+            tmp_path / "no-model",
+            *("--interactive", "--target", "fame", "--selector", "best", "--level", "2", "--alpha", "-1"),
+        )
+    )
+    for expected in ("--output DIR", "no target 'fame'", "no selector 'best'", "level is", "alpha is"):
+        assert expected in told
+
+
+def test_a_program_without_a_limit_is_warned_of(model: Path, command: str, tmp_path: Path):
+    credit = tmp_path / "credit.txt"
+    credit.write_text("xx", encoding="utf-8")
+    stops = ["--command", f"{command} {shlex.quote(str(credit))}", "--output", tmp_path / "out"]
+    assert "warning: No limit is given, so 48 queries will be asked" in calibrate(model, *stops).stderr
+    assert "No limit" not in calibrate(model, *stops, "--budget", 1).stderr
+
+
+def test_an_answer_to_a_fitted_text_under_another_name_counts(model: Path, small_fit, tmp_path: Path):
+    name, text = str(small_fit.draws["query"].values[0]), small_fit.texts[0]
+    pd.DataFrame({"query_id": ["mine"], "text": [text]}).to_csv(tmp_path / "queries.csv", index=False)
+    found = []
+    for asked in ("mine", name):
+        path = tmp_path / f"{asked}.csv"
+        pd.DataFrame({"query_id": [asked], "score": [1]}).to_csv(path, index=False)
+        options = ["--queries", tmp_path / "queries.csv", "--output", tmp_path / f"out-{asked}", "--json"]
+        result = calibrate(model, "--answers", path, *options)
+        assert result.exit_code == 0, result.output
+        found.append(json.loads(result.stdout))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -161,6 +234,15 @@ def test_texts_and_new_queries_come_from_a_file(small_fit, bank, tmp_path: Path)
         (["--interactive", "--output", "o", "--budget-usd", "1"], "--budget-usd needs"),
         (["--interactive", "--output", "o", "--target", "regret"], "prices"),
         (["--interactive", "--output", "o", "--target-sd", "-1"], "target_sd"),
+        (["--interactive", "--output", "o", "--target", "task:none"], "no task 'none'"),
+        (["--interactive", "--output", "o", "--target", "regret", "--target-sd", "1"], "--target-regret"),
+        (["--interactive", "--output", "o", "--alpha", "2"], "alpha is 2"),
+        (
+            ["--answers", "sound.csv", "--output", "o", "--budget", "1", "--target-sd", "1"],
+            "--budget and --target-sd",
+        ),
+        (["--answers", "empty.csv", "--output", "o"], "empty.csv"),
+        (["--plan", "3", "--target-regret", "0.1"], "--target-regret"),
         (["--command", "'", "--output", "o"], "quotation marks"),
         (["--command", "no-such-program-here", "--output", "o"], "cannot be started"),
         (["--command", f"{shlex.quote(sys.executable)} -c 'print(3)'", "--output", "o"], "cannot be used"),
@@ -176,6 +258,8 @@ def test_what_is_wrong_is_said_and_no_model_is_written(
     model: Path, arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    Path("sound.csv").write_text("query_id,score\nsim-00000,1\n", encoding="utf-8")
+    Path("empty.csv").write_text("query_id,score\n", encoding="utf-8")
     Path("bad.csv").write_text("query_id,score\nsim-00000,3\n", encoding="utf-8")
     Path("unknown.csv").write_text("query_id,score\nnowhere,1\n", encoding="utf-8")
     Path("other.csv").write_text("query_id,score,llm\nsim-00000,1,x\n", encoding="utf-8")

@@ -56,6 +56,10 @@ def test_an_llm_that_answers_as_before_and_one_that_does_not(model, small_fit, s
     result = birt("drift", "--model", model, "--llm", llm, "--answers", changed)
     assert f"{llm} has changed" in result.stdout
     assert f"birt calibrate --model '{model}' --llm {llm} --answers {changed} --output DIR" in result.stdout
+    texts = tmp_path / "texts.csv"
+    pd.DataFrame({"query_id": ["mine"], "text": [small_fit.texts[0]]}).to_csv(texts, index=False)
+    result = birt("drift", "--model", model, "--llm", llm, "--answers", changed, "--queries", texts)
+    assert f"--answers {changed} --queries {texts} --output DIR" in result.stdout
 
 
 def test_the_json_is_what_python_finds(model, small_fit, scores, tmp_path):

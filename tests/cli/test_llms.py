@@ -104,6 +104,20 @@ def test_what_is_wrong_is_said_and_nothing_is_written(model, arguments, expected
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_report_of_a_calibration_goes_by_the_llms_name(model, tmp_path):
+    llm = load(model).llm[0]
+    save(load(model), tmp_path / "old", {**LEARNED, "llm": llm})
+    assert (
+        birt(
+            "llms", "rename", llm, "other", "--model", tmp_path / "old", "--output", tmp_path / "a"
+        ).exit_code
+        == 0
+    )
+    assert load_calibration(tmp_path / "a") == {**LEARNED, "llm": "other"}
+    assert birt("llms", "retire", llm, "--model", tmp_path / "old", "--output", tmp_path / "b").exit_code == 0
+    assert load_calibration(tmp_path / "b") is None
+
+
 def test_the_old_folder_is_never_the_new_one(model, tmp_path):
     before = contents(model)
     (tmp_path / "link").symlink_to(model)
