@@ -146,7 +146,7 @@ def hyperparameters(draws: xr.Dataset) -> dict[str, xr.DataArray]:
     """By name, what is one number a draw or a few, and does not turn with the specific traits; of what does, the length."""
     found = {name: draws[name] for name in SCALARS if name in draws}
     if SLOPE in draws:
-        found[SLOPE_LENGTH] = np.sqrt((draws[SLOPE] ** 2).sum("specific"))
+        found[SLOPE_LENGTH] = (draws[SLOPE] ** 2).sum("specific") ** 0.5
     if COVARIATES in draws:
         found[COVARIATES] = draws[COVARIATES].isel(raw_trait=0, drop=True)
     return found

@@ -58,7 +58,7 @@ def rank_plots(posterior: Posterior) -> "Figure":
             axes.set_ylabel("ECDF difference", fontsize=8)
         curves = [line for line in axes.lines if len(np.atleast_1d(line.get_xdata())) > 2]
         for chain, line in enumerate(curves[:chains]):
-            line.set_linestyle(LINES[chain % len(LINES)])
+            line.set(linestyle=LINES[chain % len(LINES)])
         for text in axes.texts:
             text.set_fontsize(7)
     figure.suptitle(
