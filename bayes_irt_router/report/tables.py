@@ -59,7 +59,8 @@ def frame_table(title: str, frame: pd.DataFrame, caption: str | None = None) -> 
         numeric = {"": False, head: True}
     elif named:
         texts.insert(0, str(frame.index.name or ""), frame.index.astype(str), allow_duplicates=True)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    # Close columns: names are folded where a table is wider than the terminal.
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
     for name in texts.columns:
         right = numeric.get(name, False)
         table.add_column(

@@ -264,7 +264,7 @@ def test_an_answer_varies_as_its_distribution_says(uncertain):
     about = belief(bank, place(bank, new_llm_prior(posterior), [], np.random.default_rng(0)))
     rng, positions = np.random.default_rng(1), np.tile(np.arange(48), 300)
     inside = np.zeros(48)
-    particles = range(0, len(about.index), 8)
+    particles = range(0, len(about.index), 2)
     for particle in particles:
         scores = simulated_scores(bank, about, particle, positions, rng).reshape(300, 48)
         inside += np.var(scores, axis=0, ddof=1) / len(particles)
