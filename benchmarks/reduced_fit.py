@@ -38,7 +38,7 @@ def main() -> int:
     train = train.isel(query=np.sort(rng.choice(train.sizes["query"], QUERIES, replace=False)))
     test = test.isel(query=np.sort(rng.choice(test.sizes["query"], QUERIES, replace=False)))
     encoder = Encoder()
-    posterior = fit(MIRT(), featurize(train, encoder), NUTS(draws=400, tune=400))
+    posterior = fit(MIRT(), featurize(train, encoder), NUTS(draws=1200, tune=500))
     print(posterior.gate.verdict)
     result = evaluate(Router(posterior, encoder), test)
     for title, table in result.tables():
