@@ -152,26 +152,35 @@ def validate(
     if llms is not None:
         frames["llms"] = llms
     typed = {name: typed_table(frame.reset_index(drop=True), name) for name, frame in frames.items()}
-    problems: list[str] = []
-    for name, frame in frames.items():
-        raw = frame.reset_index(drop=True)
-        source = sources[name]
-        if raw.empty:
-            problems.append(f"{source} holds no rows; add at least one.")
-        problems += _missing_columns(raw, name, source)
-        for column in TABLES[name]:
-            if column.name in raw.columns:
-                problems += _bad_cells(raw[column.name], typed[name][column.name], column, source)
-        if name == "responses":
-            problems += _repeated_responses(raw, typed[name], source)
-        else:
-            problems += _repeated_keys(typed[name], _KEYS[name], source)
+    problems = [
+        problem for name, frame in frames.items() for problem in validate_table(frame, name, sources[name])
+    ]
     for name, key in _KEYS.items():
         if name in typed and key in typed[name].columns and key in typed["responses"].columns:
             problems += _unknown(
                 typed["responses"][key], typed[name][key], sources["responses"], sources[name]
             )
     return problems
+
+
+def validate_table(frame: pd.DataFrame, table: TableName, source: str) -> list[str]:
+    """Every problem that one table has by itself, told as `validate` tells it.
+
+    >>> validate_table(pd.DataFrame({"llm": ["a", "a"]}), "llms", "llms.csv")
+    ["llms.csv, data row 2, column llm: duplicate, 'a' is in data row 1; keep one row."]
+    """
+    raw = frame.reset_index(drop=True)
+    typed = typed_table(raw, table)
+    problems: list[str] = []
+    if raw.empty:
+        problems.append(f"{source} holds no rows; add at least one.")
+    problems += _missing_columns(raw, table, source)
+    for column in TABLES[table]:
+        if column.name in raw.columns:
+            problems += _bad_cells(raw[column.name], typed[column.name], column, source)
+    if table == "responses":
+        return problems + _repeated_responses(raw, typed, source)
+    return problems + _repeated_keys(typed, _KEYS[table], source)
 
 
 def _missing_columns(frame: pd.DataFrame, table: TableName, source: str) -> Iterator[str]:

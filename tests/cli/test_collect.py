@@ -47,6 +47,9 @@ def prompts(tmp_path: Path) -> Path:
         (["--requests-per-minute", "-1"], "--requests-per-minute is -1"),
         (["--llms", " , "], "names no LLM"),
         (["--prompts", "none.csv"], "does not exist"),
+        (["--llms", "none.csv"], "none.csv does not exist"),
+        (["--score", "command", "--command", "no-such-program --fast"], "no program that can be started"),
+        (["--temperature", "inf"], "--temperature is inf"),
     ],
 )
 def test_what_cannot_be_asked_for_is_one_sentence(
@@ -57,6 +60,39 @@ def test_what_cannot_be_asked_for_is_one_sentence(
     assert told in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("llm,input_price,output_price\nx/y,abc,1\n", "'abc' is not a number"),
+        ("llm,input_price,output_price\nx/y,-1,1\n", "is negative"),
+        ("llm,input_price,output_price\nx/y,1,\n", "one price of two"),
+        ("llm,input_price,output_price\nx/y,1,1\nx/y,1,1\n", "duplicate, 'x/y'"),
+        ("llm,input_price,output_price\n,1,1\n", "the cell is empty"),
+        ("llm,input_price,output_price\n", "holds no rows"),
+        ("llm,size\nx/y,8x7B\n", "'8x7B' is not a number"),
+    ],
+)
+def test_the_table_of_llms_is_checked_before_anything_is_paid_for(
+    prompts: Path, tmp_path: Path, table: str, told: str
+):
+    (tmp_path / "llms.csv").write_text(table)
+    out = tmp_path / "out"
+    result = birt("collect", "--prompts", prompts, "--llms", tmp_path / "llms.csv", "--output", out)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_every_problem_of_a_collection_is_told_at_once(tmp_path: Path):
+    (tmp_path / "prompts.csv").write_text("text\n")
+    (tmp_path / "llms.csv").write_text("llm\n")
+    line = ["--prompts", tmp_path / "prompts.csv", "--llms", tmp_path / "llms.csv", "--budget-usd", "-1"]
+    result = birt("collect", *line, "--score", "regex", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 4
 
 
 def test_prompts_without_answers_cannot_be_compared(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Whoever passes a prompt to an LLM, and what may come back."""
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -34,6 +35,10 @@ class Declined(Exception):
     """This prompt is not answered by this LLM, however often it is asked."""
 
 
+class Ended(Exception):
+    """The run has ended before the LLM was asked."""
+
+
 class Refused(Exception):
     """No prompt will be answered by this LLM: the key is wrong, or there is no such LLM."""
 
@@ -59,8 +64,8 @@ class Clock(Protocol):
         """Seconds since some moment."""
         ...
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
+    def sleep(self, seconds: float, ended: threading.Event) -> None:
+        """Wait, but not when ``ended`` is set, nor after it has been."""
         ...
 
 
@@ -71,6 +76,6 @@ class WallClock:
         """Seconds of a clock that never goes back."""
         return time.monotonic()
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(max(seconds, 0.0))
+    def sleep(self, seconds: float, ended: threading.Event) -> None:
+        """Wait, but not when ``ended`` is set, nor after it has been."""
+        ended.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_irt_router.data.canonical import dataset_from_tables
-from bayes_irt_router.data.collection.client import Client, Clock, Declined, Refused
+from bayes_irt_router.data.collection.client import Client, Clock, Declined, Ended, Refused, Reply
 from bayes_irt_router.data.collection.pace import Announce, Budget, Pace, ask_patiently
 from bayes_irt_router.data.collection.questions import Question
 from bayes_irt_router.data.collection.reply_journal import ReplyJournal
@@ -48,10 +48,13 @@ def collect(
 ) -> Outcome:
     """Ask every LLM every question whose reply the journal does not hold; replies go to the journal as they come.
 
-    A request is sent only if all answers under way may cost the most that they can without passing the cap.
+    A request is sent only if all answers under way may cost the most that they can without passing the cap. However a run ends, requests
+    under way are waited for and their replies kept, because they were paid for; nothing new is sent, and nobody waits for a busy server.
 
     Raises:
-        InputError: an LLM refuses all prompts, or too many in a row were declined; the replies so far are in the journal.
+        InputError: an LLM refuses all prompts, too many in a row were declined, or the client failed in a way it does not tell of; the
+            replies so far are in the journal.
+        OSError: a reply could not be written to the journal.
     """
     waiting = [(q, llm) for q in questions for llm in llms if (q.query, llm) not in journal.replies]
     state = _State(waiting[::-1], client, journal, pace, budget, clock, announce)
@@ -59,11 +62,12 @@ def collect(
         try:
             for done in [threads.submit(state.work) for _ in range(concurrency)]:
                 done.result()
-        except BaseException:
-            state.stop()  # replies under way were paid for: they are waited for
-            raise
+        finally:
+            state.stop()  # also where this thread is interrupted; leaving the block waits for the others
+    if isinstance(state.failure, OSError):
+        raise state.failure
     if state.problem is not None:
-        raise InputError(state.problem)
+        raise InputError(state.problem) from state.failure
     return state.outcome
 
 
@@ -80,31 +84,35 @@ class _State:
     announce: Announce
     outcome: Outcome = field(default_factory=Outcome)
     problem: str | None = None
-    stopped: bool = False
+    failure: Exception | None = None
     under_way: int = 0
     in_a_row: int = 0
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
+        self.ended = threading.Event()
 
     def work(self) -> None:
         """One thread: take a pair, ask, keep the reply, until there is none left or it is time to stop."""
         while (taken := self._take()) is not None:
             (question, llm), reserved = taken
             try:
-                reply = ask_patiently(self.client, llm, question.text, self.pace, self.clock)
+                reply = ask_patiently(self.client, llm, question.text, self.pace, self.clock, self.ended)
+                self._keep(question, llm, reply)
+            except Ended:
+                return  # it was not asked, and is the next run's
             except Declined as error:
                 self._failed(question, llm, str(error))
             except Refused as error:
                 self._give_up(
                     f"{llm} refuses ({error}); mend that, and run the same line again: the replies so far are kept."
                 )
-            else:
-                with self.changed:
-                    self.journal.add(question, llm, reply)
-                    self.budget.spent_usd += self.budget.cost(llm, question.text, reply)
-                    self.in_a_row = 0
-                    self.announce(len(self.journal.replies), self.budget.spent_usd)
+            except Exception as error:  # noqa: BLE001  (of any client: the other threads must not go on alone)
+                what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                self._give_up(
+                    f"Asking {llm} failed ({what}); mend that, and run the same line again: the replies so far are kept.",
+                    error,
+                )
             finally:
                 with self.changed:
                     self.budget.reserved_usd -= reserved
@@ -112,13 +120,21 @@ class _State:
                     self.changed.notify_all()
 
     def stop(self) -> None:
+        """No thread asks anything more."""
         with self.changed:
-            self.stopped = True
+            self.ended.set()
             self.changed.notify_all()
+
+    def _keep(self, question: Question, llm: str, reply: Reply) -> None:
+        with self.changed:
+            self.budget.spent_usd += self.budget.cost(llm, question.text, reply)
+            self.journal.add(question, llm, reply)
+            self.in_a_row = 0
+            self.announce(len(self.journal.replies), self.budget.spent_usd)
 
     def _take(self) -> tuple[Pair, float] | None:
         with self.changed:
-            while self.waiting and not self.stopped:
+            while self.waiting and not self.ended.is_set():
                 question, llm = self.waiting[-1]
                 most = self.budget.bound(llm, question.text)
                 if self.budget.allows(most):
@@ -140,12 +156,14 @@ class _State:
                     f"{self.in_a_row} requests in a row came to nothing, the last to {llm} ({reason}); mend that, and run the same line "
                     "again: the replies so far are kept."
                 )
-                self.stopped = True
+                self.ended.set()
 
-    def _give_up(self, problem: str) -> None:
+    def _give_up(self, problem: str, failure: Exception | None = None) -> None:
+        """The first problem is the one that is told; what it brings about in other threads is not."""
         with self.changed:
-            self.problem = self.problem or problem
-            self.stopped = True
+            if self.problem is None:
+                self.problem, self.failure = problem, failure
+            self.ended.set()
 
 
 def collected_dataset(

@@ -58,7 +58,7 @@ class LiteLLMClient:
             if "LLM Provider NOT provided" in str(error):
                 raise Refused("LiteLLM does not know its provider; write PROVIDER/NAME") from None
             raise Declined(_short(error)) from None
-        except litellm.APIError as error:
+        except litellm.openai.OpenAIError as error:  # what all of LiteLLM's other errors are
             raise Declined(_short(error)) from None
         if not answer.choices:
             raise Declined("the answer holds no choice")

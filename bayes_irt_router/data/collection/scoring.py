@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +67,7 @@ def command_scorer(command: str) -> Scorer:
     with ``score`` in [0, 1] to standard output.
 
     Raises:
-        InputError: the command is empty; later, it cannot be started, fails, or does not answer so. The replies are kept.
+        InputError: the command is empty, or there is no such program; later, it fails or does not answer so. The replies are kept.
     """
     try:
         words = shlex.split(command)
@@ -76,6 +77,11 @@ def command_scorer(command: str) -> Scorer:
         ) from None
     if not words:
         raise InputError("--command is empty; name a program and its arguments.")
+
+    if shutil.which(words[0]) is None:
+        raise InputError(
+            f"--command names {words[0]}, which is no program that can be started; check its path."
+        )
 
     def score(question: Question, llm: str, reply: str) -> float:
         asked = {

@@ -1,6 +1,7 @@
 """Collecting answers: everything is asked once, a cap holds, a busy server is left in peace, and nothing paid for is lost."""
 
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_irt_router.data.collection.client import Busy, Declined, Refused, Reply
+from bayes_irt_router.data.collection.client import Busy, Client, Declined, Ended, Refused, Reply, WallClock
 from bayes_irt_router.data.collection.collect import FAILURES_IN_A_ROW, Outcome, collect, collected_dataset
 from bayes_irt_router.data.collection.pace import ATTEMPTS, Budget, Pace, ask_patiently
 from bayes_irt_router.data.collection.questions import Question, read_questions
@@ -36,13 +37,15 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.time, self.lock = 0.0, threading.Lock()
+        self.ended: threading.Event | None = None
 
     def now(self) -> float:
         return self.time
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, ended: threading.Event) -> None:
+        self.ended = ended
         with self.lock:
-            self.time += max(seconds, 0.0)
+            self.time += 0.0 if ended.is_set() else max(seconds, 0.0)
 
 
 @dataclass
@@ -75,7 +78,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        self.client = FakeClient(self.clock, self.trouble)
+        self.client: Client = FakeClient(self.clock, self.trouble)
         self.journal = ReplyJournal.open(self.path, SETTINGS)
 
     def run(self, questions: Sequence[Question] = QUESTIONS) -> Outcome:
@@ -168,7 +171,26 @@ def test_while_a_server_rests_no_thread_asks():
     clock = FakeClock()
     pace = Pace(None, clock)
     pace.rest(30.0)
-    pace.wait()
+    pace.wait(threading.Event())
+    assert clock.now() == 30.0
+
+
+def test_who_waits_for_a_turn_when_a_rest_is_asked_for_waits_longer():
+    pace: Pace
+
+    class Resting(FakeClock):
+        """While the second request waits for its turn, another thread is told to rest."""
+
+        def sleep(self, seconds: float, ended: threading.Event) -> None:
+            if self.time == 0.0 and seconds > 0:
+                pace.rest(30.0)
+            super().sleep(seconds, ended)
+
+    clock = Resting()
+    pace = Pace(60, clock)
+    ended = threading.Event()
+    pace.wait(ended)
+    pace.wait(ended)
     assert clock.now() == 30.0
 
 
@@ -215,11 +237,102 @@ def test_an_answer_never_costs_more_than_was_set_aside_for_it():
     assert budget.bound("nobody", "a") == 0.0
 
 
+def test_the_system_prompt_is_paid_for_with_every_prompt():
+    price = {"good": Price(3.0, 15.0, "")}
+    plain, told = Budget(price, 10), Budget(price, 10, system="Be brief. " * 100)
+    assert told.bound("good", "Why?") >= plain.bound("good", "Why?") + 3.0 * 1000 / 1e6
+    assert told.cost("good", "Why?", Reply("x")) == told.bound("good", "Why?")
+
+
+@dataclass
+class Together:
+    """All threads ask at once; then one of them meets `trouble`, and the others are answered when the run has ended."""
+
+    clock: FakeClock
+    threads: int
+    trouble: Callable[[], None]
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.all_here, self.lock = threading.Barrier(self.threads), threading.Lock()
+
+    def ask(self, llm: str, prompt: str) -> Reply:
+        with self.lock:
+            self.asked += 1
+            first = self.asked == 1
+        self.all_here.wait(10)
+        if first:
+            self.trouble()
+        assert self.clock.ended is not None
+        assert self.clock.ended.wait(10)
+        return Reply("0", 10, 1)
+
+
+def run_together(desk: Desk, trouble: Callable[[], None]) -> Together:
+    desk.client = Together(desk.clock, desk.concurrency, trouble)
+    return desk.client
+
+
+def test_trouble_in_one_thread_ends_all_and_keeps_what_was_paid_for(tmp_path: Path):
+    def trouble() -> None:
+        raise RuntimeError("no such\nthing")
+
+    desk = Desk(tmp_path / "r.jsonl", budget=Budget({"good": Price(1, 1, "")}, 10), concurrency=4)
+    client = run_together(desk, trouble)
+    with pytest.raises(InputError, match=r"Asking good failed \(RuntimeError: no such thing\)") as caught:
+        desk.run()
+    assert len(caught.value.problems) == 1
+    assert client.asked == 4
+    assert len(ReplyJournal.open(desk.path, SETTINGS).replies) == 3
+    assert desk.budget.reserved_usd == pytest.approx(0.0, abs=1e-12)
+
+
+def test_an_interruption_ends_all_and_keeps_what_was_paid_for(tmp_path: Path):
+    def trouble() -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+
+    desk = Desk(tmp_path / "r.jsonl", concurrency=3)
+    client = run_together(desk, trouble)
+    with pytest.raises(KeyboardInterrupt):
+        desk.run()
+    assert client.asked == 3
+    assert len(ReplyJournal.open(desk.path, SETTINGS).replies) == 3
+
+
+def test_a_full_disk_ends_the_run_and_stays_the_error_that_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(self: ReplyJournal, question: Question, llm: str, reply: Reply) -> None:
+        raise OSError(28, "No space left on device")
+
+    desk = Desk(tmp_path / "r.jsonl", concurrency=2)
+    monkeypatch.setattr(ReplyJournal, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        desk.run()
+    assert len(desk.client.asked) <= 2
+
+
+def test_nobody_waits_for_a_busy_server_when_the_run_has_ended():
+    ended = threading.Event()
+
+    class Stopper(FakeClient):
+        def ask(self, llm: str, prompt: str) -> Reply:
+            ended.set()
+            return super().ask(llm, prompt)
+
+    client = Stopper(FakeClock(), [Busy("full", 3600.0)] * 2)
+    with pytest.raises(Ended):
+        ask_patiently(client, "good", "What is 1 + 1?", Pace(None, WallClock()), WallClock(), ended)
+    assert len(client.asked) == 1
+
+
 def test_patience_ends(tmp_path: Path):
     clock = FakeClock()
     client = FakeClient(clock, [Busy("full")] * 20)
     with pytest.raises(Declined, match="stayed busy"):
-        ask_patiently(client, "good", "What is 1 + 1?", Pace(None, clock), clock)
+        ask_patiently(client, "good", "What is 1 + 1?", Pace(None, clock), clock, threading.Event())
     assert len(client.asked) == ATTEMPTS
     assert clock.now() == 1 + 2 + 4 + 8 + 16
 
