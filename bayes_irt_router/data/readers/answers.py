@@ -1,6 +1,7 @@
 """From raw answers, one a row, to the canonical tables; every problem is told with its place."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from bayes_irt_router.errors import InputError
 
 FIELDS = ("query_id", "llm", "score", "text", "task", "split", "input_tokens", "output_tokens", "cost_usd")
 PLACE = ("source", "row")
+TRIAL = "trial"
 COUNTS = ("input_tokens", "output_tokens", "cost_usd")
 _SHOWN = 20  # problems of one kind that are written out; the rest are counted
 _TRUTH = {"true": 1.0, "false": 0.0}
@@ -34,17 +36,24 @@ def canonical_tables(answers: pd.DataFrame, source: str, *, texts: bool = True) 
     """Check raw answers and split them into responses and queries.
 
     A score may be a number or true and false. Where the source has no names for its queries, a query is called
-    after the first 16 hexadecimal digits of the SHA-256 of its task and text. Further answers of an LLM to a query
-    are trials.
+    after the first 16 hexadecimal digits of the SHA-256 of its task and text.
+
+    The rule for an LLM that answers a query more than once is the same for all formats: answers that the column TRIAL tells apart are
+    trials. A format that has no repetitions has no such column; there, as among rows of one trial, a second answer is the first one once
+    more, and left out with a warning, or contradicts it, and is an error.
 
     Args:
-        answers: columns of FIELDS as far as known, values as they stand in the source, and the two of PLACE.
+        answers: columns of FIELDS as far as known, values as they stand in the source, the two of PLACE, and TRIAL where the
+            format has repetitions.
         source: what to call the whole in a sentence.
         texts: whether the format carries the queries' texts.
 
     Raises:
         InputError: a required value is missing or of the wrong kind, or two rows contradict each other about
-            their query.
+            their query or about one answer.
+
+    Warns:
+        UserWarning: how many rows were left out because they say what an earlier one says.
     """
     answers = answers.reset_index(drop=True)
     if answers.empty:
@@ -75,9 +84,43 @@ def canonical_tables(answers: pd.DataFrame, source: str, *, texts: bool = True) 
     for field in ("text", "task", "split"):
         if field in table:
             problems += _contradictions(answers, table, field)
+    repeated, contradictions = _repeated(answers, table)
+    problems += contradictions
     if problems:
         raise InputError(problems)
-    return Tables(_responses(table), _queries(table))
+    if repeated.any():
+        warnings.warn(
+            f"{source}: left out {int(repeated.sum())} of {len(table)} answers, which repeat earlier ones (the first is that of "
+            f"{_place(answers, int(repeated.idxmax()))}).",
+            UserWarning,
+            stacklevel=4,
+        )
+    return Tables(_responses(table[~repeated]), _queries(table))
+
+
+def _repeated(answers: pd.DataFrame, table: pd.DataFrame) -> tuple[pd.Series, list[str]]:
+    """Which rows say once more what an earlier row of the same query, LLM and trial says, and those that say something else."""
+    keys = table[["query_id", "llm"]]
+    if TRIAL in answers:
+        keys = keys.assign(trial=answers[TRIAL].astype("str"))
+    answer = keys.groupby(list(keys), sort=False).ngroup()
+    again = answer.duplicated()
+    first = pd.Series(answer.index[~again], index=answer[~again])[answer].to_numpy()
+    problems: list[str] = []
+    for field in ("score", *COUNTS):
+        if field not in table:
+            continue
+        here, before = table[field], table[field].to_numpy()[first]
+        differs = (here != before) & ~(here.isna() & np.isnan(before))
+
+        def sentence(row: int, field: str = field) -> str:
+            return (
+                f"the {_words(field)} of the query {_shown(table['query_id'][row])} is {table[field][row]:g} here and "
+                f"{table[field][first[row]]:g} in an earlier answer of the same LLM, and this format has no repeated answers here; keep one"
+            )
+
+        problems += _listed(answers, differs, sentence)
+    return again, problems
 
 
 def _responses(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,11 @@
 
 A sample's text is its `input`, of a conversation the user's messages. Scores are numbers from 0 to 1, true and false,
 or Inspect's letters C (1), P (1/2), I and N (0), one for each scorer; where there are several scorers, the user names
-one. Epochs are trials. Samples without that score, because of an error say, are left out with a warning.
+one. A scorer that gives other numbers is an error where it is the only one, or the one named. Epochs are trials.
+Samples without that score, because of an error say, are left out with a warning.
 """
 
+import math
 import warnings
 import zipfile
 import zlib
@@ -14,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_irt_router.data.readers.answers import canonical_tables
+from bayes_irt_router.data.readers.answers import TRIAL, canonical_tables
 from bayes_irt_router.data.readers.metric_choice import chosen_metric
 from bayes_irt_router.data.readers.protocol import Format, Tables
 from bayes_irt_router.data.readers.sources import (
@@ -75,6 +77,8 @@ def _answers(path: Path, metrics: Sequence[str]) -> list[dict[str, object]]:
         raise InputError(
             f"{path} does not tell the task and the model of the evaluation; name an Inspect log."
         )
+    # The same evaluation may lie there twice, as .json and as .eval say; its samples are not trials of each other.
+    run = next((told[key] for key in ("eval_id", "run_id") if isinstance(told.get(key), str)), str(path))
     rows, scores = [], []
     for number, sample in enumerate(samples, start=1):
         if not isinstance(sample.get("id"), int | str):
@@ -91,11 +95,12 @@ def _answers(path: Path, metrics: Sequence[str]) -> list[dict[str, object]]:
                 "task": told["task"],
                 "input_tokens": usage.get("input_tokens"),
                 "output_tokens": usage.get("output_tokens"),
+                TRIAL: f"{run}, {sample.get('epoch')}",
                 "source": str(path),
                 "row": number,
             }
         )
-    metric = chosen_metric({name for found in scores for name in found}, metrics, str(path))
+    metric = _scorer(scores, metrics, path)
     answered = [
         row | {"score": found[metric]} for row, found in zip(rows, scores, strict=True) if metric in found
     ]
@@ -142,6 +147,27 @@ def _archive(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     return header, objects(samples, f"{path}, samples")
 
 
+def _scorer(scores: Sequence[dict[str, float]], metrics: Sequence[str], path: Path) -> str:
+    """The scorer that is meant; one that goes beyond 0 to 1 is none that can be meant."""
+    outside = {
+        name: (number, value)
+        for number, found in reversed(list(enumerate(scores, start=1)))
+        for name, value in found.items()
+        if not 0 <= value <= 1
+    }
+    inside = {name for found in scores for name in found} - set(outside)
+    if outside and (not inside or set(metrics) & set(outside)):
+        raise InputError(
+            [
+                f"{path}, sample {number}: the scorer {name} gives {value:g}, but a score must be from 0 to 1; rescale it in the log, or "
+                "name another scorer with --metric."
+                for name, (number, value) in outside.items()
+                if not metrics or name in metrics or not inside
+            ]
+        )
+    return chosen_metric(inside, metrics, str(path))
+
+
 def _scores(sample: dict[str, Any]) -> dict[str, float]:
     scores = sample.get("scores")
     if not isinstance(scores, dict):
@@ -153,7 +179,7 @@ def _scores(sample: dict[str, Any]) -> dict[str, float]:
 def _value(value: object) -> float | None:
     if isinstance(value, str):
         return _LETTERS.get(value.strip().lower())
-    if isinstance(value, int | float) and 0 <= value <= 1:
+    if isinstance(value, int | float) and not math.isnan(value):
         return float(value)
     return None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_irt_router.data.readers.answers import canonical_tables, placed
+from bayes_irt_router.data.readers.answers import TRIAL, canonical_tables, placed
 from bayes_irt_router.data.readers.protocol import Format, Tables
 from bayes_irt_router.data.readers.sources import every, existing, files_below, head, objects, read_json
 from bayes_irt_router.errors import InputError
@@ -66,6 +66,7 @@ def _answers(path: Path) -> pd.DataFrame:
             "input_tokens": record.get("prompt_tokens"),
             "output_tokens": record.get("completion_tokens"),
             "cost_usd": record.get("cost"),
+            TRIAL: str(path),
         }
         for number, record in enumerate(objects(content["records"], str(path)), start=1)
     ]

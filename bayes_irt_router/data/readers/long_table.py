@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bayes_irt_router.data.readers.aliases import ALIASES, canonical_columns
-from bayes_irt_router.data.readers.answers import canonical_tables, placed, refuse_repeated_rows
+from bayes_irt_router.data.readers.answers import TRIAL, canonical_tables, placed, refuse_repeated_rows
 from bayes_irt_router.data.readers.protocol import Format, Tables
 from bayes_irt_router.data.readers.sources import (
     columns_of,
@@ -49,7 +49,9 @@ def long_tables(source: Path, files: Sequence[Path], ignored: Collection[str] = 
         parts.append(placed(part, str(path)))
     if problems:
         raise InputError(problems)
-    return canonical_tables(pd.concat(parts, ignore_index=True), str(source))
+    answers = pd.concat(parts, ignore_index=True)
+    # Every row is an answer of its own: rows that equal another in all columns were refused above.
+    return canonical_tables(answers.assign(**{TRIAL: range(len(answers))}), str(source))
 
 
 def recognises(source: Path) -> bool:

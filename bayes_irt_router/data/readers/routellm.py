@@ -20,12 +20,10 @@ from bayes_irt_router.data.readers.sources import (
     split_named,
     table_files,
 )
-from bayes_irt_router.data.readers.wide_table import OF_A_QUERY, melted
+from bayes_irt_router.data.readers.wide_table import INDEX_COLUMNS, OF_A_QUERY, QUERY_COLUMNS, melted
 from bayes_irt_router.errors import InputError
 
 RESPONSE = "_response"
-_INDEX = ("", "Unnamed: 0", "index")  # a row number that pandas wrote
-_OF_A_QUERY = {name for field in OF_A_QUERY for name in ALIASES[field]}
 
 
 def llm_columns(columns: Sequence[str]) -> list[str]:
@@ -37,7 +35,7 @@ def llm_columns(columns: Sequence[str]) -> list[str]:
     answered = [name for name in columns if name + RESPONSE in columns]
     if answered:
         return answered
-    return [name for name in columns if name not in _OF_A_QUERY and name not in _INDEX]
+    return [name for name in columns if name not in QUERY_COLUMNS and name not in INDEX_COLUMNS]
 
 
 def recognises(source: Path) -> bool:
@@ -62,8 +60,7 @@ def read(source: Path, metrics: Sequence[str]) -> Tables:
         llms = llm_columns([str(name) for name in frame.columns])
         if not llms:
             raise InputError(f"{path} has no column of an LLM; add one of true and false for each.")
-        ignored = [str(name) for name in frame.columns if str(name).endswith(RESPONSE)]
-        part = melted(frame, path, llms, {}, ignored)
+        part = melted(frame, path, llms, {}, [llm + RESPONSE for llm in llms])
         split = split_named(path) if len(files) > 1 else None
         parts.append(part.assign(split=split) if split is not None and "split" not in part else part)
     return canonical_tables(pd.concat(parts, ignore_index=True), str(source))

@@ -16,6 +16,7 @@ from bayes_irt_router.data.readers.wide_table import melted
 from bayes_irt_router.errors import InputError
 
 COST, RESPONSE = "|total_cost", "|model_response"
+ORACLE = "oracle_model_to_route_to"
 
 
 def recognises(source: Path) -> bool:
@@ -36,13 +37,19 @@ def read(source: Path, metrics: Sequence[str]) -> Tables:
             raise InputError(
                 f"{path} has no column <model> with a column <model>{COST} beside it; add those of each LLM."
             )
-        orphans = [name for name in columns if name.endswith(COST) and name.removesuffix(COST) not in llms]
+        orphans = [
+            name
+            for name in columns
+            for suffix in (COST, RESPONSE)
+            if name.endswith(suffix) and name.removesuffix(suffix) not in columns
+        ]
         if orphans:
             raise InputError(
-                f"{path} has costs without scores, {', '.join(orphans)}; add the LLMs' columns of scores."
+                f"{path} has costs or responses without scores, {', '.join(orphans)}; add the LLMs' columns of scores."
             )
         costs = {llm: llm + COST for llm in llms if llm + COST in columns}
-        parts.append(melted(frame, path, llms, costs))
+        documented = [*(llm + RESPONSE for llm in llms), ORACLE]
+        parts.append(melted(frame, path, llms, costs, documented))
     return canonical_tables(pd.concat(parts, ignore_index=True), str(source))
 
 

@@ -189,7 +189,7 @@ def test_routerbench_without_costs_names_what_is_missing(examples, tmp_path):
         tmp_path / "bench.csv", index=False
     )
     (found,) = problems("routerbench", tmp_path / "bench.csv")
-    assert "costs without scores, other|total_cost" in found
+    assert "costs or responses without scores, other|total_cost" in found
 
 
 def test_routellm_with_responses_ignores_other_columns(tmp_path):
@@ -197,7 +197,8 @@ def test_routellm_with_responses_ignores_other_columns(tmp_path):
         {"prompt": ["Why?", "How?"], "answer": ["x", "y"], "gpt": [True, False], "gpt_response": "z"}
     )
     frame.to_csv(tmp_path / "r.csv", index=False)
-    data = read("routellm", tmp_path / "r.csv")
+    with pytest.warns(UserWarning, match="columns left out: answer"):
+        data = read("routellm", tmp_path / "r.csv")
     assert data["llm"].values.tolist() == ["gpt"]
     assert data["score"].values.ravel().tolist() == [1, 0]
 
@@ -208,6 +209,20 @@ def test_routellm_does_not_leave_out_a_column_for_a_bad_cell(tmp_path):
     )
     (found,) = problems("routellm", tmp_path / "r.csv")
     assert "data row 2 (a): the score is 'Tru', which is not a number" in found
+
+
+def test_a_wide_table_does_not_lose_an_llm_without_a_word(examples, tmp_path):
+    frame = examples.wide(tmp_path).assign(other=[1.0, 0.0, None], note="x")
+    frame.to_csv(tmp_path / "bench.csv", index=False)
+    (found,) = problems("routerbench", tmp_path / "bench.csv")
+    assert "bench.csv: other may be scores of an LLM" in found
+    frame.drop(columns="other").to_csv(tmp_path / "bench.csv", index=False)
+    with pytest.warns(UserWarning, match="columns left out: note"):
+        read("routerbench", tmp_path / "bench.csv")
+    pd.DataFrame({"prompt": ["Why?", "How?"], "a": True, "a_response": "x", "b": [False, True]}).to_csv(
+        tmp_path / "r.csv", index=False
+    )
+    assert "r.csv: b may be scores of an LLM" in problems("routellm", tmp_path / "r.csv")[0]
 
 
 # Folders of JSON
@@ -337,3 +352,85 @@ def test_empty_folders_say_what_is_missing(tmp_path):
     ):
         (found,) = problems(name, tmp_path)
         assert "holds no" in found
+
+
+# Answers that stand in a source twice
+
+
+def doubled(examples, name, folder, change=None):
+    """The example of a format with every answer twice; `change` alters the text of the second copy."""
+    source = examples.make(name, folder)
+    for path in sorted(folder.rglob("*.*")):
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+            second = frame.assign(**{"small-7b": 1 - frame["small-7b"]}) if change else frame
+            pd.concat([frame, second]).to_parquet(path)
+            continue
+        content = path.read_text(encoding="utf-8")
+        second = change(content) if change else content
+        if path.suffix == ".csv":
+            frame = pd.read_csv(path)
+            other = frame.assign(**{"small-7b": ~frame["small-7b"]}) if change else frame
+            pd.concat([frame, other]).to_csv(path, index=False)
+        elif path.suffix == ".jsonl":
+            path.write_text(content + second, encoding="utf-8")
+        else:
+            one, other = json.loads(content), json.loads(second)
+            if isinstance(one, list):
+                one += other
+            else:
+                key = "samples" if "samples" in one else "records"
+                one[key] += other[key]
+            path.write_text(json.dumps(one), encoding="utf-8")
+    return source
+
+
+SINGLE = {
+    "routerbench": None,
+    "routellm": None,
+    "llmrouterbench": ('"score": 1.0', '"score": 0.0'),
+    "py-irt": (": 1,", ": 0,"),
+    "lm-eval": ('"exact_match": 1.0', '"exact_match": 0.0'),
+    "inspect": ('"C"', '"I"'),
+    "zeroeval": ('"matched": true', '"matched": false'),
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_an_answer_that_stands_there_twice_is_one_answer(name, examples, tmp_path):
+    options = {"queries": examples.queries(tmp_path / "texts")} if name == "py-irt" else {}
+    with pytest.warns(UserWarning, match="left out 6 of 12 answers, which repeat earlier ones"):
+        data = read(name, doubled(examples, name, tmp_path / "a"), **options)
+    assert (data["trials"].values == 1).all()
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_two_answers_that_differ_are_an_error_where_the_format_has_no_repetitions(name, examples, tmp_path):
+    options = {"queries": examples.queries(tmp_path / "texts")} if name == "py-irt" else {}
+
+    def change(content):
+        return content.replace(*(SINGLE[name] or ("", "")))
+
+    found = problems(name, doubled(examples, name, tmp_path / "a", change), **options)
+    assert all("in an earlier answer of the same LLM" in problem for problem in found)
+
+
+def test_a_log_that_lies_there_as_json_and_as_archive_is_one_evaluation(examples, tmp_path):
+    content = examples.inspect_content("acme/big")
+    content["eval"]["eval_id"] = "abc"
+    examples.document(tmp_path / "a.json", content)
+    examples.document(tmp_path / "b.json", content)
+    with pytest.warns(UserWarning, match="left out 3 of 6"):
+        assert (read("inspect", tmp_path)["trials"].values == 1).all()
+
+
+def test_an_inspect_scorer_beyond_its_range_is_named(examples, tmp_path):
+    content = examples.inspect_content("acme/big")
+    content["samples"][1]["scores"]["match"]["value"] = 5
+    (found,) = problems("inspect", examples.document(tmp_path / "log.json", content))
+    assert "sample 2: the scorer match gives 5, but a score must be from 0 to 1" in found
+    for sample in content["samples"]:
+        sample["scores"]["other"] = {"value": "I"}
+    path = examples.document(tmp_path / "log.json", content)
+    assert read("inspect", path)["score"].values.ravel().tolist() == [0, 0, 0]
+    assert "the scorer match gives 5" in problems("inspect", path, metrics=["match"])[0]
