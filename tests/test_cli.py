@@ -725,6 +725,18 @@ def test_diff_shows_tables_or_json(model: Path, failed: Path, tmp_path: Path):
     assert "no model folder" in problem
 
 
+def test_other_names_of_llms_are_understood_in_limits_and_prices(model: Path, tmp_path: Path):
+    posterior = storage.load(model)
+    llm = posterior.llm[0]
+    storage.save(dataclasses.replace(posterior, record=posterior.record | {"aliases": {"org/Other-Name": llm}}), tmp_path / "m")
+    line = ["route", "Why?", "--model", tmp_path / "m", "--json", "--allow", "org/Other-Name"]
+    (decision,) = json.loads(birt(*line).stdout)["decisions"]
+    assert decision["llm"] == llm
+    (tmp_path / "prices.csv").write_text("llm,input_price,output_price,date\norg/Other-Name,1,2,2025-01\n")
+    told = json.loads(birt(*line, "--prices", tmp_path / "prices.csv").stdout)
+    assert told["prices"]["dates"] == {llm: "2025-01"}
+
+
 def test_choices_as_a_routerarena_prediction_file(model: Path, tmp_path: Path):
     rows = [
         {"global index": "ArcMMLU_7", "prompt": "What is 2 + 2?"},

@@ -10,7 +10,7 @@ from bayes_irt_router.cli.border import tell, terminal
 from bayes_irt_router.cli.options import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
@@ -171,7 +171,7 @@ def collect(
     print_table("Collected", conversion_frame(dataset), terminal(), caption)
 
 
-def _with_prices(table: "pd.DataFrame", prices: "dict[str, Price]") -> "pd.DataFrame":
+def _with_prices(table: "pd.DataFrame", prices: "Mapping[str, Price]") -> "pd.DataFrame":
     from bayes_irt_router.data.schema import PRICES
 
     pairs = [prices.get(str(name)) for name in table["llm"]]

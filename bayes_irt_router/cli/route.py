@@ -186,7 +186,7 @@ def route(
         names_of(require) or (),
         fallback,
         min_familiarity,
-    )
+    ).named(router.posterior.llm_named)
     request = _request(router, alpha, policy, option or [], limits, level, seed, explain)
     as_table = output is not None and output.suffix.lower() in TABLE_SUFFIXES
     if as_table and output is not None and not json and routerarena is None:
@@ -215,7 +215,11 @@ def _repriced(router: "Router", source: str) -> "tuple[Router, dict[str, object]
     from bayes_irt_router.data.prices import LITELLM, installed_litellm_prices, read_prices
 
     table = installed_litellm_prices() if source == LITELLM else read_prices(Path(source))
-    used = {name: table[name] for name in router.posterior.llm if name in table}
+    names = router.posterior.llm
+    # A row under the LLM's own name goes before one under another name of it.
+    other = {router.posterior.llm_named(name): price for name, price in table.items()}
+    table = {name: table.get(name, other[name]) for name in names if name in other}
+    used = {name: table[name] for name in names if name in table}
     if not used:
         raise InputError(f"{source} prices none of the model's LLMs; name them as `birt info` does.")
     if kept := [name for name in router.posterior.llm if name not in table]:

@@ -23,7 +23,8 @@ SCHEMA_VERSION = 1
 SIMILARITY = (
     0.85  # cosine of embeddings; two wordings of one question are above, two questions of one benchmark below
 )
-_PAIRS = ["first", "second", "similarity"]
+_PAIRS = ["first", "second", "similarity", "reason"]
+SAME_TEXT, CLOSE = "the same text", "close in meaning"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ def shared_queries(data: xr.Dataset, similarity: float = SIMILARITY) -> pd.DataF
         similarity: cosine from which on two queries count as one.
 
     Returns:
-        Columns ``first``, ``second`` (positions of queries, the first from the earlier source) and ``similarity``.
+        Columns ``first``, ``second`` (positions of queries, the first from the earlier source), ``similarity``, and ``reason``
+        (SAME_TEXT or CLOSE).
     """
     source, embedding = data["source"].values, data["embedding"].values
     text = np.array([" ".join(str(one).split()).casefold() for one in data["text"].values], dtype=object)
@@ -156,9 +158,11 @@ def shared_queries(data: xr.Dataset, similarity: float = SIMILARITY) -> pd.DataF
         for other in names[position + 1 :]:
             rows, columns = np.flatnonzero(source == name), np.flatnonzero(source == other)
             cosine = embedding[rows] @ embedding[columns].T
-            same = (cosine >= similarity) | (text[rows][:, None] == text[columns][None, :])
-            i, j = np.nonzero(same)
-            found.append(pd.DataFrame({"first": rows[i], "second": columns[j], "similarity": cosine[i, j]}))
+            alike = text[rows][:, None] == text[columns][None, :]
+            i, j = np.nonzero((cosine >= similarity) | alike)
+            reason = np.where(alike[i, j], SAME_TEXT, CLOSE).astype(object)
+            pair = {"first": rows[i], "second": columns[j], "similarity": cosine[i, j], "reason": reason}
+            found.append(pd.DataFrame(pair))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_PAIRS)
 
 
@@ -180,6 +184,53 @@ def on_one_side(data: xr.Dataset, pairs: pd.DataFrame, held_out: str = "test") -
     split = data["split"].values.astype(object)
     touched = np.unique(group[split == held_out])
     return data.assign_coords(split=("query", np.where(np.isin(group, touched), held_out, split)))
+
+
+def declined(data: xr.Dataset, pairs: pd.DataFrame, held_out: str = "test") -> dict[str, int]:
+    """How many queries `on_one_side` takes from training, by the first reason that holds.
+
+    Returns:
+        Number of queries by reason: of a pair of the same text, of a pair that is close in meaning, or tied to a held-out query by a
+        chain of such pairs or by another query of its own source with its text.
+    """
+    before, after = data["split"].values, on_one_side(data, pairs, held_out)["split"].values
+    taken = np.flatnonzero(before != after)
+    reasons = {}
+    for reason in (SAME_TEXT, CLOSE):
+        kind = pairs[pairs["reason"] == reason]
+        first, second = kind["first"].to_numpy(dtype=int), kind["second"].to_numpy(dtype=int)
+        direct = np.concatenate([first[before[second] == held_out], second[before[first] == held_out]])
+        reasons[f"{reason} as a held-out query of another source"] = np.intersect1d(taken, direct)
+        taken = np.setdiff1d(taken, direct)
+    reasons["tied to a held-out query through other queries"] = taken
+    return {reason: len(queries) for reason, queries in reasons.items()}
+
+
+def llm_sources(data: xr.Dataset) -> dict[str, list[str]]:
+    """In which sources each LLM answered, in the order of the sources."""
+    answered = {
+        name: data["trials"].values[data["source"].values == name].sum(axis=0) > 0
+        for name in source_names(data)
+    }
+    return {
+        str(llm): [name for name, there in answered.items() if there[column]]
+        for column, llm in enumerate(data["llm"].values)
+    }
+
+
+def aliases(linked: Sequence[LinkedLLM], llms: Sequence[str]) -> dict[str, str]:
+    """Other names of the LLMs of a model, to the names they have there.
+
+    >>> aliases([LinkedLLM("m", {"a": "m", "b": "M-it"}, 0.1, 0.2)], ["m", "n"])
+    {'M-it': 'm'}
+    """
+    return {
+        other: one.name
+        for one in linked
+        if one.name in llms
+        for other in one.names.values()
+        if other not in llms
+    }
 
 
 def unlinked(data: xr.Dataset, llm: str) -> xr.Dataset:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,36 @@ class SourceScores:
         return self.separate_minus_joint.difference >= -TOLERANCE
 
 
-def fitted_once(folder: Path, data: xr.Dataset, fit: Fit, expected: Mapping[str, Any]) -> Posterior:
+def fitted_once(
+    folder: Path, data: xr.Dataset, fit: Fit, expected: Mapping[str, Any], commit: str = ""
+) -> Posterior:
     """The model in a folder if it was fitted to these data as expected; else a new fit, saved there: what was interrupted goes on.
 
     Args:
         folder: of the model.
         data: to fit.
         fit: how.
-        expected: entries of the record, such as model, sampler and seed, that a stored model must have.
+        expected: entries of the record, such as model, sampler and seed, that a stored model must have; of a nested entry, those
+            that are named.
+        commit: of the code, written into the record of a new fit. A stored one keeps its own, so that a card tells what was fitted by
+            which code.
     """
     if folder.is_dir():
-        record = load(folder).record
-        alike = all(record.get(name) == json.loads(json.dumps(value)) for name, value in expected.items())
-        if alike and record["data"]["fingerprint"] == data_fingerprint(data):
-            return load(folder)
+        stored = load(folder)
+        wanted = json.loads(json.dumps({**expected, "data": {"fingerprint": data_fingerprint(data)}}))
+        if _holds(stored.record, wanted):
+            return stored
     posterior = fit(data)
+    posterior = replace(posterior, record={**posterior.record, "commit": commit})
     save(posterior, folder)
     return posterior
+
+
+def _holds(record: Any, wanted: Any) -> bool:
+    """Whether a record has all that is wanted of it; nested entries may have more."""
+    if isinstance(wanted, Mapping) and isinstance(record, Mapping):
+        return all(name in record and _holds(record[name], value) for name, value in wanted.items())
+    return bool(record == wanted)
 
 
 def source_scores(

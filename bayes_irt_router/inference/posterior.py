@@ -51,6 +51,11 @@ class Posterior:
         """Names of the fitted LLMs, in the order of the dim ``llm``."""
         return [str(name) for name in self.draws["llm"].values]
 
+    def llm_named(self, name: str) -> str:
+        """The name here of an LLM that other data may call otherwise; a name that nobody knows stays as it is."""
+        other = str(self.record.get("aliases", {}).get(name, name))
+        return other if name not in self.llm and other in self.llm else name
+
     @property
     def general_ability(self) -> xr.DataArray:
         """What tells most of an LLM: the MIRT's first trait, the mean of the NIRT's abilities; dims (chain, draw, llm)."""

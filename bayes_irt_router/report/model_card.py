@@ -33,7 +33,7 @@ class CardFacts:
         origin: one sentence on each source's origin and licence, by name.
         train: what was fitted, with the coordinate ``source``.
         test: what was held out.
-        shared: number of pairs of queries that ask the same in two sources.
+        shared: queries taken from training because a held-out one asks the same, by reason.
         linked: the LLMs that link the sources.
         scores: held-out scores by source; ``joint`` is the model of this card, ``separate`` the one it is compared with.
         compared: name of the latter and what it is, in words.
@@ -49,7 +49,7 @@ class CardFacts:
     origin: Mapping[str, str]
     train: xr.Dataset
     test: xr.Dataset
-    shared: int
+    shared: Mapping[str, int]
     linked: Sequence[str]
     scores: Mapping[str, SourceScores]
     compared: tuple[str, str]
@@ -75,7 +75,8 @@ def model_card(posterior: Posterior, facts: CardFacts) -> str:
         _data_table(facts),
         *(f"- `{name}`: {sentence}" for name, sentence in facts.origin.items()),
         "A task is a task of one source: the same question is prompted differently elsewhere. "
-        f"{facts.shared} pairs of queries ask the same in two sources; both queries of a pair are on one side of the split.",
+        "Queries that ask the same are on one side of the split. Taken from training for that: "
+        f"{'; '.join(f'{count} queries, {reason}' for reason, count in facts.shared.items()) or 'none'}.",
         f"Linked LLMs, one price each: {', '.join(facts.linked) or 'none'}.",
         "## Model and priors",
         "The equations are in the repository's README; priors are on these scales:",
@@ -95,7 +96,7 @@ def model_card(posterior: Posterior, facts: CardFacts) -> str:
         "## Not for",
         *(f"- {one}" for one in NOT_FOR),
         "## How it was made",
-        f"At commit {facts.commit or 'unknown'}, {record['fitted']}, "
+        f"Fitted at commit {record.get('commit') or 'unknown'}, judged and written at {facts.commit or 'unknown'}, {record['fitted']}, "
         f"{', '.join(f'{name} {number}' for name, number in record['versions'].items())}:",
         f"```\n{facts.command}\n```",
     ]

@@ -13,7 +13,10 @@ from bayes_irt_router.data.featurize import featurize
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.data.linking import (
     LinkedLLM,
+    aliases,
+    declined,
     joined,
+    llm_sources,
     of_source,
     on_one_side,
     shared_queries,
@@ -68,16 +71,16 @@ def linked_data(
     linked: Sequence[LinkedLLM],
     encoder: TextEncoder,
     cache_dir: Path | None = None,
-) -> tuple[xr.Dataset, int]:
-    """The sources as one featurized dataset with a split that no pair of shared queries straddles, and the number of such pairs."""
+) -> tuple[xr.Dataset, dict[str, int]]:
+    """The sources as one featurized dataset with a split that no pair of shared queries straddles, and what `declined` counts."""
     data = featurize(joined(sources, linked), encoder, cache_dir)
     pairs = shared_queries(data)
-    return on_one_side(data, pairs), len(pairs)
+    return on_one_side(data, pairs), declined(data, pairs)
 
 
 def build_reference(
     data: xr.Dataset,
-    shared: int,
+    shared: Mapping[str, int],
     linked: Sequence[LinkedLLM],
     settings: ReferenceSettings,
     *,
@@ -94,7 +97,7 @@ def build_reference(
 
     Args:
         data: from `linked_data`.
-        shared: number of pairs of shared queries.
+        shared: from `linked_data`.
         linked: the LLMs that link the sources.
         settings: of the fits.
         output: folder of models that ship.
@@ -110,15 +113,18 @@ def build_reference(
     train, test = training(data), select_split(data, "test")
     sources = source_names(train)
 
-    def sampled(part: xr.Dataset, sampler: NUTS) -> Posterior:
+    def assumed(part: xr.Dataset) -> int | None:
         counted = "output_tokens" in part and bool(np.isfinite(part["output_tokens"].values).any())
+        return None if counted else settings.assume_output_tokens
+
+    def sampled(part: xr.Dataset, sampler: NUTS) -> Posterior:
         return fit(
             settings.model,
             part,
             sampler,
             seed=settings.seed,
             landmarks=settings.landmarks,
-            assume_output_tokens=None if counted else settings.assume_output_tokens,
+            assume_output_tokens=assumed(part),
             progress=progress,
         )
 
@@ -127,14 +133,23 @@ def build_reference(
             "model": settings.model.to_dict(),
             "sampler": sampler.for_answers(int(part["trials"].sum())).to_dict(),
             "seed": settings.seed,
+            "encoder": {"revision": part["embedding"].attrs.get("encoder_revision", "")},
+            # As many as `fit_feature_map` takes of so many queries.
+            "feature_map": {"landmarks": min(settings.landmarks, max(2, part.sizes["query"] // 4))},
+            "cost": {"assumed_output_tokens": assumed(part)},
         }
-        return fitted_once(runs / name, part, lambda own: sampled(own, sampler), expected)
+        return fitted_once(runs / name, part, lambda own: sampled(own, sampler), expected, commit)
 
     def ready(name: str, part: xr.Dataset) -> Posterior:
         """What ships is what is judged: thinned, written and read again."""
         full = once(name, part, settings.sampler)
-        told = {"commit": commit, "sources": source_names(part)}
-        full = replace(full, record=full.record | told | {"notes": _notes(source_names(part), linked)})
+        told = {
+            "sources": source_names(part),
+            "llm_sources": llm_sources(part),
+            "aliases": aliases(linked, full.llm),
+            "notes": _notes(source_names(part), linked),
+        }
+        full = replace(full, record=full.record | told)
         save(without_queries(full, settings.kept_draws), runs / f"{name}-thinned")
         return load(runs / f"{name}-thinned")
 

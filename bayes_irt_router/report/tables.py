@@ -138,7 +138,8 @@ def llm_frame(posterior: Posterior, level: float = 0.89) -> pd.DataFrame:
 
     Columns: ``llm``; ``answers`` and ``mean_score``, what was fitted; ``ability``, ``lower`` and ``upper``,
     posterior mean and equal-tailed interval of the general ability, in standard deviations of LLMs;
-    the prices per million tokens where known.
+    the prices per million tokens where known; ``sources``, where the model was fitted to several: in which the LLM answered. LLMs
+    of several sources are then listed by source and not ranked across: those that link the sources first.
     """
     table = posterior.tree["llms"].to_dataset()
     general = posterior.general_ability.values
@@ -155,7 +156,13 @@ def llm_frame(posterior: Posterior, level: float = 0.89) -> pd.DataFrame:
     for name in ("input_price_per_million", "output_price_per_million"):
         if name in table.coords:
             columns[name] = table[name].values.astype(float)
-    return pd.DataFrame(columns).sort_values("ability", ascending=False, kind="stable", ignore_index=True)
+    frame = pd.DataFrame(columns).sort_values("ability", ascending=False, kind="stable", ignore_index=True)
+    if len(posterior.record.get("sources", [])) < 2 or "llm_sources" not in posterior.record:
+        return frame
+    answered = [posterior.record["llm_sources"].get(llm, []) for llm in frame["llm"]]
+    frame.insert(1, "sources", [", ".join(names) for names in answered])
+    order = pd.DataFrame({"linking": [-len(names) for names in answered], "sources": frame["sources"]})
+    return frame.loc[order.sort_values(["linking", "sources"], kind="stable").index].reset_index(drop=True)
 
 
 def interval_text(lower: float, upper: float) -> str:

@@ -1,8 +1,8 @@
 """Hard limits: which LLMs may answer at all, before any policy looks at them."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -30,6 +30,15 @@ class Limits:
     require: tuple[str, ...] = ()
     fallback: str | None = None
     min_familiarity: float | None = None
+
+    def named(self, llm_named: Callable[[str], str]) -> "Limits":
+        """The same limits with other names of LLMs replaced by the model's."""
+        return replace(
+            self,
+            allow=None if self.allow is None else tuple(map(llm_named, self.allow)),
+            deny=tuple(map(llm_named, self.deny)),
+            fallback=None if self.fallback is None else llm_named(self.fallback),
+        )
 
     def problems(self, llms: xr.Dataset) -> list[str]:
         """Everything that is wrong with the limits, given the table of the fitted LLMs; one sentence each."""

@@ -228,6 +228,7 @@ class Router:
     def route_each(self, prompts: Iterable[str], request: Request | None = None) -> Iterator[Decision]:
         """The same as :meth:`route`, a batch at a time; the prompts may be any number, and are read as they are needed."""
         request = request or Request()
+        request = replace(request, limits=request.limits.named(self.posterior.llm_named))
         self.check(request)
         if isinstance(prompts, Sequence):
             _refuse_empty(prompts)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_irt_router.data.linking import LinkedLLM, joined, on_one_side, shared_queries
+from bayes_irt_router.data.linking import (
+    LinkedLLM,
+    declined,
+    joined,
+    llm_sources,
+    on_one_side,
+    shared_queries,
+)
 from bayes_irt_router.evaluation.bootstrap import PairedDifference
 from bayes_irt_router.evaluation.link_checks import expected_accuracies, taken_apart, widening
 from bayes_irt_router.evaluation.linked_fits import (
@@ -25,6 +32,7 @@ from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.report import reference_model
 from bayes_irt_router.report.model_card import CardFacts, model_card
 from bayes_irt_router.report.reference_model import ReferenceSettings, build_reference, landmarks_of_one
+from bayes_irt_router.report.tables import llm_frame
 
 ORIGIN = {"a": "simulated.", "b": "simulated as well."}
 
@@ -118,9 +126,10 @@ def test_expected_accuracies_are_those_of_the_predictions(fitted_as_two: tuple[P
 def test_the_card_tells_what_it_must_and_shows_no_query(fitted_as_two: tuple[Posterior, xr.Dataset]):
     posterior, test = fitted_as_two
     thinned = posterior.thin(40)
+    thinned = replace(thinned, record=thinned.record | {"commit": "fedcba"})
     scores = source_scores(test, thinned, {"a": thinned, "b": thinned}, 0)
     facts = CardFacts(
-        "reference", ORIGIN, test, test, 3, ["same"], scores, ("separate", "a fit of the source alone"),
+        "reference", ORIGIN, test, test, {"close in meaning": 3}, ["same"], scores, ("separate", "a fit of the source alone"),
         expected_accuracies(thinned, test, test), [], "It is good.", landmarks_of_one(thinned), "make it", "abc123",
     )  # fmt: skip
     card = model_card(thinned, facts)
@@ -138,6 +147,8 @@ def test_the_card_tells_what_it_must_and_shows_no_query(fitted_as_two: tuple[Pos
         "make it",
         "abc123",
         "It is good.",
+        "3 queries, close in meaning",
+        "Fitted at commit fedcba, judged and written at abc123",
         thinned.gate.verdict,
         f"{scores['a'].joint['log_loss']:.4g}",
     ):
@@ -165,6 +176,55 @@ def test_a_fit_is_not_made_twice(
     assert len(calls) == 3
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"feature_map": {"landmarks": 3}},
+        {"cost": {"assumed_output_tokens": 7}},
+        {"encoder": {"revision": "x"}},
+    ],
+)
+def test_a_fit_under_other_settings_is_made_again(
+    fitted_as_two: tuple[Posterior, xr.Dataset], bank: Callable[..., xr.Dataset], tmp_path: Path, other: dict
+):
+    posterior, _ = fitted_as_two
+    first = fitted_once(tmp_path / "m", bank(), lambda data: posterior, {}, "abc")
+    assert first.record["commit"] == "abc"
+    (group,) = other
+    same = {group: {name: posterior.record[group][name] for name in other[group]}}
+    calls = []
+
+    def again(data: xr.Dataset) -> Posterior:
+        calls.append(data)
+        return posterior
+
+    assert fitted_once(tmp_path / "m", bank(), again, same, "def").record["commit"] == "abc"
+    assert not calls
+    assert fitted_once(tmp_path / "m", bank(), again, other, "def").record["commit"] == "def"
+    assert len(calls) == 1
+
+
+def test_queries_taken_from_training_are_counted_by_reason(two_sources: tuple[xr.Dataset, LinkedLLM]):
+    data, _ = two_sources
+    pairs = shared_queries(data, similarity=0.999)
+    counts = declined(data, pairs)
+    moved = on_one_side(data, pairs)["split"].values != data["split"].values
+    assert sum(counts.values()) == int(moved.sum())
+    assert counts["the same text as a held-out query of another source"] >= 8
+    none = declined(data.assign_coords(text=("query", data["query"].values)), pairs.iloc[:0])
+    assert set(none.values()) == {0}
+
+
+def test_llms_of_several_sources_are_not_ranked_across(fitted_as_two: tuple[Posterior, xr.Dataset]):
+    posterior, test = fitted_as_two
+    told = {"sources": ["a", "b"], "llm_sources": llm_sources(test)}
+    frame = llm_frame(replace(posterior, record=posterior.record | told))
+    assert frame["sources"].tolist() == ["a, b"] * 4 + ["a"] * 2
+    for _, part in frame.groupby("sources"):
+        assert part["ability"].is_monotonic_decreasing
+    assert "sources" not in llm_frame(posterior)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("good", [True, False])
 def test_what_ships_depends_on_the_joint_fit(
@@ -187,7 +247,7 @@ def test_what_ships_depends_on_the_joint_fit(
         MIRT(traits=1), quick, kept_draws=20, landmarks=8, check_sampler=quick, check_queries=30
     )
     written = build_reference(
-        on_one_side(data, pairs), len(pairs), [link], settings,
+        on_one_side(data, pairs), declined(data, pairs), [link], settings,
         output=tmp_path / "models", runs=tmp_path / "runs", origin=ORIGIN, command="this", commit="0", progress=False,
     )  # fmt: skip
     assert [path.name for path in written] == (["reference"] if good else ["a", "b"])
