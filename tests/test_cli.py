@@ -728,7 +728,10 @@ def test_diff_shows_tables_or_json(model: Path, failed: Path, tmp_path: Path):
 def test_other_names_of_llms_are_understood_in_limits_and_prices(model: Path, tmp_path: Path):
     posterior = storage.load(model)
     llm = posterior.llm[0]
-    storage.save(dataclasses.replace(posterior, record=posterior.record | {"aliases": {"org/Other-Name": llm}}), tmp_path / "m")
+    storage.save(
+        dataclasses.replace(posterior, record=posterior.record | {"aliases": {"org/Other-Name": llm}}),
+        tmp_path / "m",
+    )
     line = ["route", "Why?", "--model", tmp_path / "m", "--json", "--allow", "org/Other-Name"]
     (decision,) = json.loads(birt(*line).stdout)["decisions"]
     assert decision["llm"] == llm
@@ -751,6 +754,23 @@ def test_choices_as_a_routerarena_prediction_file(model: Path, tmp_path: Path):
     assert [{name: record[name] for name in row} for record, row in zip(records, rows, strict=True)] == rows
     birt("route", "Why?", "How?", "--model", model, "--routerarena", out)
     assert [one["global index"] for one in json.loads(out.read_text(encoding="utf-8"))] == ["0", "1"]
+
+
+def test_files_of_routerarena_go_in_and_come_out(model: Path, tmp_path: Path):
+    bench = [
+        {"global index": "A_7", "prompt_formatted": "What is 2 + 2?", "prompt": "raw"},
+        {"global index": "X_1", "prompt": "Why?"},
+    ]
+    (tmp_path / "router_data.json").write_text(json.dumps(bench), encoding="utf-8")
+    out, again = tmp_path / "predictions.json", tmp_path / "again.json"
+    line = ["--model", model, "--json", "--routerarena"]
+    assert birt("route", "--input", tmp_path / "router_data.json", *line, out).exit_code == 0
+    records = json.loads(out.read_text(encoding="utf-8"))
+    told = [("A_7", "What is 2 + 2?", False), ("X_1", "Why?", False)]
+    assert [(one["global index"], one["prompt"], one["for_optimality"]) for one in records] == told
+    out.write_text(json.dumps([*records, records[0] | {"for_optimality": True}]), encoding="utf-8")
+    assert birt("route", "--input", out, *line, again).exit_code == 0
+    assert json.loads(again.read_text(encoding="utf-8")) == records
 
 
 # The NIRT

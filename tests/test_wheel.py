@@ -36,7 +36,7 @@ def test_the_installed_wheel_routes_without_a_model_being_named(tmp_path: Path):
     for name in PROJECT:
         path = ROOT / name
         if path.is_dir():
-            shutil.copytree(path, copy / name, ignore=shutil.ignore_patterns("__pycache__", "reference"))
+            shutil.copytree(path, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(path, copy / name)
     quick = ["--traits", "1", "--draws", "20", "--tune", "20", "--chains", "2", "--landmarks", "12"]
@@ -46,7 +46,11 @@ def test_the_installed_wheel_routes_without_a_model_being_named(tmp_path: Path):
     ):
         result = CliRunner().invoke(app, [str(word) for word in line])
         assert result.exit_code == 0, result.output
-    save(without_queries(load(tmp_path / "fit"), 20), copy / "models" / "reference")
+    # Whatever ships is tested as it is; where no reference model does yet, a quick fit takes its place.
+    reference = copy / "models" / "reference"
+    if not (reference / "model.json").is_file():
+        save(without_queries(load(tmp_path / "fit"), 20), reference)
+    shipped = sorted(path.parent for path in (copy / "models").glob("*/model.json"))
 
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
     run(
@@ -74,5 +78,12 @@ def test_the_installed_wheel_routes_without_a_model_being_named(tmp_path: Path):
     assert Path(where.strip()).is_relative_to(second)
     told = json.loads(run(second / "bin" / "birt", "route", "What is 17 * 23?", "--json", folder=tmp_path))
     (decision,) = told["decisions"]
-    assert decision["llm"] in load(tmp_path / "fit").llm
-    assert len(decision["candidates"]) == 5
+    known = load(reference).llm
+    assert decision["llm"] in known
+    assert len(decision["candidates"]) == len(known)
+    for folder in shipped:
+        inside = Path(where.strip()).parent / "models" / folder.name
+        assert sorted(path.name for path in inside.iterdir()) == sorted(
+            path.name for path in folder.iterdir()
+        )
+        assert load(inside).llm == load(folder).llm

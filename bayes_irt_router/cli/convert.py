@@ -23,7 +23,7 @@ def convert(
             "--format",
             metavar="NAME",
             help="irt-router, routerbench, routellm, llmrouter, llmrouterbench, embedllm, py-irt, lm-eval, inspect, "
-            "zeroeval or long (default: the one that SOURCE looks like).",
+            "zeroeval, routerarena or long (default: the one that SOURCE looks like).",
         ),
     ] = None,
     metric: Annotated[

@@ -27,7 +27,13 @@ def prompts_of(typed: list[str], source: str | None) -> tuple[int, Iterator[str]
 def prompt_names(source: str | None, number: int) -> list[str]:
     """What a file of prompts calls each of them: its column `global index`, `query_id` or `id`, or 0, 1, ..."""
     from bayes_irt_router.data.files import TABLE_SUFFIXES, read_table
+    from bayes_irt_router.data.prompt_files import JSON, routerarena_records
 
+    if source is not None and Path(source).suffix.lower() == JSON:
+        return [
+            str(next((record[name] for name in NAME_COLUMNS if name in record), position))
+            for position, record in enumerate(routerarena_records(Path(source)))
+        ]
     if source is not None and Path(source).suffix.lower() in TABLE_SUFFIXES:
         table = read_table(Path(source))
         column = next((name for name in NAME_COLUMNS if name in table), None)

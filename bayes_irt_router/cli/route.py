@@ -42,7 +42,7 @@ def route(
             "--input",
             metavar="FILE|-",
             help="More prompts: one a line in a .txt file or from standard input (-), or the column text or "
-            "prompt of a .jsonl, .csv or .parquet table.",
+            "prompt of a .jsonl, .csv or .parquet table, or a .json file of RouterArena.",
         ),
     ] = None,
     alpha: Annotated[

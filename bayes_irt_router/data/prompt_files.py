@@ -1,6 +1,7 @@
 """Prompts from files of any length, and rows to files of any length: one at a time, in bounded memory.
 
-Prompts stand one a line in a `.txt` file, or in the column `text` or `prompt` of a `.parquet`, `.csv` or `.jsonl` table.
+Prompts stand one a line in a `.txt` file, or in the column `text`, `prompt_formatted` or `prompt` of a `.parquet`, `.csv` or `.jsonl`
+table. A `.json` file is RouterArena's: a list of records with these keys; records that only serve its optimality score are skipped.
 """
 
 import csv
@@ -16,7 +17,8 @@ import pyarrow.parquet
 from bayes_irt_router.data.files import TABLE_SUFFIXES, atomic_path
 from bayes_irt_router.errors import InputError
 
-TEXT_COLUMNS = ("text", "prompt")
+TEXT_COLUMNS = ("text", "prompt_formatted", "prompt")  # RouterArena asks the formatted prompt
+JSON = ".json"
 ROWS = 1024  # of a Parquet file, read or written at once
 _SHOWN = 20  # bad rows that are written out; the rest are counted
 
@@ -58,16 +60,18 @@ def _no_text(path: Path, row: int) -> str:
 
 def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
-    if suffix not in (".txt", *TABLE_SUFFIXES):
+    if suffix not in (".txt", JSON, *TABLE_SUFFIXES):
         raise InputError(
-            f"{path} does not end in .txt, {', '.join(TABLE_SUFFIXES)}; convert it to one of these formats."
+            f"{path} does not end in .txt, {JSON}, {', '.join(TABLE_SUFFIXES)}; convert it to one of these formats."
         )
     return suffix
 
 
 def _cells(path: Path) -> Iterator[tuple[int, Any]]:
     """Row numbers, from 1, and what stands in the prompts' column."""
-    reader = {".txt": _lines, ".parquet": _parquet, ".csv": _csv, ".jsonl": _json_lines}[_suffix(path)]
+    reader = {".txt": _lines, ".parquet": _parquet, ".csv": _csv, ".jsonl": _json_lines, JSON: _json}[
+        _suffix(path)
+    ]
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file of prompts; name the file in it.")
     if not path.exists():
@@ -138,6 +142,29 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
             if not isinstance(content, dict):
                 raise InputError(f"{path}, line {number}: not a JSON object; write {{...}}, one a line.")
             yield number, content[_column(path, list(content))]
+
+
+def _json(path: Path) -> Iterator[tuple[int, Any]]:
+    for row, record in enumerate(routerarena_records(path), 1):
+        yield row, record[_column(path, list(record))]
+
+
+def routerarena_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a data set or prediction file of RouterArena, one for each prompt.
+
+    Raises:
+        InputError: the file is no JSON list of objects.
+    """
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} is not valid JSON ({reason}); write or copy it again.") from None
+    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+        raise InputError(f"{path} is not a list of records, as RouterArena's files are; write one.")
+    return [one for one in content if not one.get("for_optimality")]
 
 
 @contextmanager

@@ -26,6 +26,7 @@ def prediction_records(
             "generated_result": None,
             "cost": None,
             "accuracy": None,
+            "for_optimality": False,
         }
         for name, prompt, decision in zip(names, prompts, decisions, strict=True)
     ]

@@ -91,7 +91,7 @@ def canonical_tables(answers: pd.DataFrame, source: str, *, texts: bool = True) 
     if repeated.any():
         warnings.warn(
             f"{source}: left out {int(repeated.sum())} of {len(table)} answers, which repeat earlier ones (the first is that of "
-            f"{_place(answers, int(repeated.idxmax()))}).",
+            f"{_place(answers, int(np.flatnonzero(repeated)[0]))}).",
             UserWarning,
             stacklevel=4,
         )

@@ -18,6 +18,7 @@ from bayes_irt_router.data.readers import (
     long_table,
     py_irt,
     routellm,
+    routerarena,
     routerbench,
     zeroeval,
 )
@@ -38,6 +39,7 @@ FORMATS: tuple[Format, ...] = (
     lm_eval.FORMAT,
     inspect_log.FORMAT,
     zeroeval.FORMAT,
+    routerarena.FORMAT,
     long_table.FORMAT,
 )
 

@@ -150,6 +150,19 @@ def zeroeval(folder: Path) -> Path:
     return folder
 
 
+def routerarena(folder: Path) -> Path:
+    for m in LLMS:
+        records = [
+            {"global index": f"gsm_{q}", "prompt": text, "prediction": m,
+             "generated_result": {"generated_answer": "4", "success": True, "finish_reason": "stop", "error": None,
+                                  "token_usage": {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}},
+             "cost": 0.001, "accuracy": float(SCORES[q, m]), "for_optimality": m != LLMS[0]}
+            for q, text in QUESTIONS.items()
+        ]  # fmt: skip
+        document(folder / f"{m.replace('/', '_')}.json", records)
+    return folder
+
+
 def long_rows(folder: Path) -> Path:
     rows = [
         {"prompt": QUESTIONS[q], "model_id": m, "score": s, "cost": 0.001} for (q, m), s in SCORES.items()
@@ -169,6 +182,7 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "inspect": inspect,
     "inspect-archive": inspect_archive,
     "zeroeval": zeroeval,
+    "routerarena": routerarena,
     "long": long_rows,
 }
 

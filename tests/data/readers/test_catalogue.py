@@ -55,6 +55,7 @@ def test_tokens_costs_and_tasks_come_along(examples, tmp_path):
         "embedllm": {"task"},
         "inspect": {"input_tokens", "output_tokens", "task"},
         "zeroeval": {"task"},
+        "routerarena": {"input_tokens", "output_tokens", "cost_usd", "task"},
         "long": {"cost_usd"},
     }
     values = {"input_tokens": 10, "output_tokens": 20, "cost_usd": 0.001}

@@ -434,3 +434,15 @@ def test_an_inspect_scorer_beyond_its_range_is_named(examples, tmp_path):
     path = examples.document(tmp_path / "log.json", content)
     assert read("inspect", path)["score"].values.ravel().tolist() == [0, 0, 0]
     assert "the scorer match gives 5" in problems("inspect", path, metrics=["match"])[0]
+
+
+def test_routerarena_leaves_out_what_is_not_judged(examples, tmp_path):
+    source = examples.make("routerarena", tmp_path / "a")
+    path = source / "small-7b.json"
+    records = json.loads(path.read_text(encoding="utf-8"))
+    records[0]["accuracy"] = records[0]["generated_result"] = None
+    examples.document(path, records)
+    with pytest.warns(UserWarning, match="left out 1 of 3 records"):
+        assert int(read("routerarena", source)["trials"].sum()) == 5
+    examples.document(path, [record | {"accuracy": None} for record in records])
+    assert "not been judged yet" in problems("routerarena", path)[0]
