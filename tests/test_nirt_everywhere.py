@@ -117,7 +117,17 @@ def test_it_tells_its_abilities(small_nirt: Posterior):
     assert len(model_json(small_nirt)["abilities"]) == len(frame)
     console = Console(record=True, width=200)
     print_model(small_nirt, console)
-    assert "variational inference" in console.export_text()
+    told = console.export_text()
+    assert "variational inference, 2 networks, at most 6 passes" in told
+    assert "between networks an LLM's general ability varies by" in " ".join(told.split())
+
+
+def test_it_tells_its_training_pass_by_pass(small_nirt: Posterior):
+    rows = model_json(small_nirt)["training"]
+    assert [row["pass"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    validation = small_nirt.tree["training"]["validation"].mean("chain").values
+    np.testing.assert_allclose([row["validation"] for row in rows], validation, rtol=1e-6)
+    assert all(row["validation_lowest"] <= row["validation"] <= row["validation_highest"] for row in rows)
 
 
 def test_its_report_has_every_picture(small_nirt: Posterior):
