@@ -789,7 +789,7 @@ def nirt(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_nirt_is_fitted_told_and_routed_with(nirt: Path):
     assert json.loads((nirt / "model.json").read_text(encoding="utf-8"))["kind"] == "nirt"
-    assert not (nirt.parent / "nirt.training.npz").exists()
+    assert not (nirt.parent / "nirt.training.npz").exists()  # what an interrupted training goes on from
     told = json.loads(birt("info", "--model", nirt, "--json").stdout)
     assert {row["ability"] for row in told["abilities"]} == {"sums", "facts"}
     result = birt("route", "What is 17 * 23?", "--model", nirt, "--json")
@@ -799,10 +799,81 @@ def test_a_nirt_is_fitted_told_and_routed_with(nirt: Path):
 
 @pytest.mark.parametrize(
     ("kind", "option", "value"),
-    [("nirt", "--traits", "2"), ("nirt", "--draws", "9"), ("mirt", "--passes", "3")],
+    [
+        ("nirt", "--traits", "2"),
+        ("nirt", "--draws", "9"),
+        ("mirt", "--passes", "3"),
+        ("mirt", "--step-size", "0.1"),
+    ],
 )
 def test_options_of_the_other_sort_of_model_are_refused(
     bench: Path, tmp_path: Path, kind: str, option: str, value: str
 ):
     result = birt("fit", "--kind", kind, "--data", bench, "--output", tmp_path / "m", option, value)
     assert errors(result) == [f"{option} means nothing with --kind {kind}; leave it out."]
+
+
+@pytest.fixture
+def short_nirt(bench: Path, nirt: Path, tmp_path: Path) -> list[str | Path]:
+    """Arguments of a fit in a second or so; its abilities are `sums` and `facts`."""
+    table = nirt.parent / "abilities.csv"
+    given = ["--abilities", table, "--networks", "1", "--passes", "2", "--landmarks", "12"]
+    return ["fit", "--kind", "nirt", "--data", bench, "--split", "train", "--output", tmp_path / "m", *given]
+
+
+def test_passes_are_the_most_there_are(nirt: Path):
+    told = json.loads(birt("info", "--model", nirt, "--json").stdout)
+    assert [row["pass"] for row in told["training"]] == [1, 2]
+    assert told["sampler"]["passes"] == 2
+
+
+def test_what_stands_in_the_place_of_a_checkpoint_is_kept(tmp_path: Path, short_nirt: list[str | Path]):
+    place = tmp_path / "m.training.npz"
+    place.write_text("measurements of a month", encoding="utf-8")
+    (problem,) = errors(birt(*short_nirt))
+    assert "m.training.npz is not a checkpoint" in problem
+    assert place.read_text(encoding="utf-8") == "measurements of a month"
+    place.unlink()
+    place.mkdir()
+    (problem,) = errors(birt(*short_nirt))
+    assert "is a folder" in problem
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_training_whose_model_was_not_saved_is_kept(
+    tmp_path: Path, short_nirt: list[str | Path], monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("bayes_irt_router.inference.storage.save", full)
+        (problem,) = errors(birt(*short_nirt))
+    assert "repeat the command" in problem
+    assert (tmp_path / "m.training.npz").exists()
+    (problem,) = errors(birt(*short_nirt, "--seed", "7"))
+    assert "other data, settings or seed" in problem
+    assert birt(*short_nirt).exit_code == 0
+    assert not (tmp_path / "m.training.npz").exists()
+
+
+def test_relevance_comes_from_a_table(bench: Path, tmp_path: Path, short_nirt: list[str | Path]):
+    table = tmp_path / "relevance.csv"
+    table.write_text("query_id,ability\nnobody,sums\nnobody,prose\n", encoding="utf-8")
+    problems = errors(birt(*short_nirt, "--relevance", table, "--networks", "0", "--step-size", "0"))
+    assert [part for part in ("'prose'", "networks", "step_size") if part in " ".join(problems)] == [
+        "'prose'",
+        "networks",
+        "step_size",
+    ]
+    ids = pd.read_parquet(next(bench.glob("queries.parquet")))["query_id"]
+    lines = [f"{name},{'sums' if k % 2 else 'facts'}" for k, name in enumerate(ids)]
+    table.write_text("\n".join(["query_id,ability", *lines]) + "\n", encoding="utf-8")
+    result = birt(*short_nirt, "--relevance", table)
+    assert result.exit_code == 0, result.output
+    assert "in 2 clusters" in result.stderr
+
+
+def test_the_step_size_of_a_training_that_diverges_can_be_changed(short_nirt: list[str | Path]):
+    (problem,) = errors(birt(*short_nirt, "--passes", "40", "--step-size", "1e9"))
+    assert "--step-size" in problem

@@ -25,6 +25,7 @@ from bayes_irt_router.report.page.pictures import picture_count, pictures
 from bayes_irt_router.report.page.report_page import report_page
 from bayes_irt_router.report.page.routed_queries import fitted_queries
 from bayes_irt_router.report.task_accuracy import task_accuracy
+from bayes_irt_router.routing.item_insight import item_insight
 from bayes_irt_router.routing.prediction import predict
 from bayes_irt_router.routing.router import Router
 
@@ -53,6 +54,21 @@ def test_a_decision_comes_with_reasons_that_add_up(router: Router):
     ]
     assert all(one.mean >= 0 for one in told.traits)
     assert "it asks for" in told.sentences[1]
+
+
+def test_the_parts_of_a_difficulty_sum_to_it(router: Router, bank: Callable[..., xr.Dataset]):
+    queries = router.posterior.feature_map.apply(bank(seed=5))
+    insight = item_insight(router.posterior, queries)
+    for query in range(queries.sizes["query"]):
+        parts = insight.added(query).sum(axis=1) + insight.other[:, query] + insight.intercept
+        np.testing.assert_allclose(parts, insight.difficulty[:, query], atol=1e-9)
+    (decision,) = router.route(["Why is the sky blue?"], explain=True)
+    told = decision.explanation
+    assert told is not None
+    whole = sum(one.mean for one in told.contributions) + insight.intercept.mean()
+    assert whole == pytest.approx(told.difficulty, abs=1e-6)
+    # The intercept is the mean over the fitted queries, so that the parts say by how much this one is harder than they are.
+    assert insight.intercept.mean() == pytest.approx(insight.fitted.mean())
 
 
 def test_it_is_evaluated(router: Router, bank: Callable[..., xr.Dataset]):
@@ -101,7 +117,17 @@ def test_it_tells_its_abilities(small_nirt: Posterior):
     assert len(model_json(small_nirt)["abilities"]) == len(frame)
     console = Console(record=True, width=200)
     print_model(small_nirt, console)
-    assert "variational inference" in console.export_text()
+    told = console.export_text()
+    assert "variational inference, 2 networks, at most 6 passes" in told
+    assert "between networks an LLM's general ability varies by" in " ".join(told.split())
+
+
+def test_it_tells_its_training_pass_by_pass(small_nirt: Posterior):
+    rows = model_json(small_nirt)["training"]
+    assert [row["pass"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    validation = small_nirt.tree["training"]["validation"].mean("chain").values
+    np.testing.assert_allclose([row["validation"] for row in rows], validation, rtol=1e-6)
+    assert all(row["validation_lowest"] <= row["validation"] <= row["validation_highest"] for row in rows)
 
 
 def test_its_report_has_every_picture(small_nirt: Posterior):

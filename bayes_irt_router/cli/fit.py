@@ -1,13 +1,14 @@
 """`birt fit`: from responses to a saved, judged posterior."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bayes_irt_router.cli.border import Context, print_json, tell, terminal
-from bayes_irt_router.cli.kinds import check_options, nirt_settings, train_nirt
+from bayes_irt_router.cli.kinds import check_options
+from bayes_irt_router.cli.mirt_settings import mirt_settings
+from bayes_irt_router.cli.nirt_training import nirt_settings, train_nirt, training_place
 from bayes_irt_router.cli.options import (
     DATA,
     MODEL,
@@ -23,9 +24,7 @@ from bayes_irt_router.cli.options import (
 from bayes_irt_router.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_irt_router.inference.nuts import NUTS
     from bayes_irt_router.inference.posterior import Posterior
-    from bayes_irt_router.irt.mirt import MIRT
 
 
 def fit(
@@ -105,16 +104,38 @@ def fit(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    relevance: Annotated[
+        Path | None,
+        typer.Option(
+            "--relevance",
+            metavar="FILE",
+            help="nirt: a table of query_id and ability, with weight and cluster if you like: what queries ask for "
+            "(default: by the abilities' descriptions).",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     networks: Annotated[
         int,
         typer.Option("--networks", metavar="N", help="nirt: networks trained.", rich_help_panel=SAMPLING),
     ] = 4,
     passes: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--passes", metavar="N", help="nirt: passes over the queries, at most.", rich_help_panel=SAMPLING
+            "--passes",
+            metavar="N",
+            help="nirt: passes over the queries, at most (default: 40, and more in a small bank).",
+            rich_help_panel=SAMPLING,
         ),
-    ] = 40,
+    ] = None,
+    step_size: Annotated[
+        float,
+        typer.Option(
+            "--step-size",
+            metavar="X",
+            help="nirt: of the optimiser, at its largest; lower it if training diverges.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 0.02,
     landmarks: Annotated[
         int,
         typer.Option("--landmarks", metavar="N", help="Landmarks of the feature map.", rich_help_panel=MODEL),
@@ -159,9 +180,9 @@ def fit(
     _check_sources(data, responses, queries, llms)
     check_options(context, kind)
     if kind == "nirt":
-        trained, training = nirt_settings(abilities, networks, passes)
+        trained, training, labels = nirt_settings(abilities, relevance, networks, passes, step_size)
     else:
-        model, settings = _settings(
+        model, settings = mirt_settings(
             traits, prior or [], covariate or [], families, draws, tune, chains, target_accept, sampler
         )
 
@@ -173,6 +194,7 @@ def fit(
     from bayes_irt_router.inference.storage import RECORD
 
     rehearse_directory(output, replaces=RECORD)  # now rather than after ten minutes of sampling
+    kept = training_place(output) if kind == "nirt" else None
     dataset = read_dataset(data, responses=responses, queries=queries, llms=llms)
     if split is not None:
         dataset = select_split(dataset, split)
@@ -185,7 +207,8 @@ def fit(
             dataset,
             text_encoder,
             cache_dir,
-            output,
+            labels,
+            kept,
             seed=seed,
             landmarks=landmarks,
             assume_output_tokens=assume_output_tokens,
@@ -201,44 +224,8 @@ def fit(
             assume_output_tokens=assume_output_tokens,
             keep_texts=keep_texts,
         )
-    _save(posterior, output)
+    _save(posterior, output, kept)
     _report(posterior, output, json)
-
-
-def parse_priors(assignments: Sequence[str]) -> dict[str, float]:
-    """Prior scales from `name=value`; the last of equals counts.
-
-    Raises:
-        InputError: not of this form, an unknown name, or not a number; every problem is listed.
-
-    >>> parse_priors(["family=1", "difficulty_mean=0.5"])
-    {'family': 1.0, 'difficulty_mean': 0.5}
-    """
-    from dataclasses import fields
-
-    from bayes_irt_router.irt.priors import MIRTPriors
-
-    known = [field.name for field in fields(MIRTPriors)]
-    values: dict[str, float] = {}
-    problems = []
-    for assignment in assignments:
-        name, equals, text = (part.strip() for part in assignment.partition("="))
-        if not equals:
-            problems.append(
-                f"--prior {assignment} is not of the form NAME=VALUE; write, for instance, {known[0]}=1.5."
-            )
-            continue
-        if name not in known:
-            problems.append(f"There is no prior {name!r}; the names are {', '.join(known)}.")
-        try:
-            values[name] = float(text)
-        except ValueError:
-            problems.append(
-                f"The prior {name} is {text!r}, which is not a number; write, for instance, {name}=1.5."
-            )
-    if problems:
-        raise InputError(problems)
-    return values
 
 
 def _check_sources(
@@ -258,51 +245,21 @@ def _check_sources(
         )
 
 
-def _settings(
-    traits: int,
-    prior: Sequence[str],
-    covariate: Sequence[str],
-    families: bool,
-    draws: int,
-    tune: int,
-    chains: int,
-    target_accept: float | None,
-    sampler: Literal["numpyro", "nutpie"],
-) -> "tuple[MIRT, NUTS]":
-    """The model and the sampler's settings; what is wrong with either is told together."""
-    from bayes_irt_router.inference.nuts import NUTS
-    from bayes_irt_router.irt.mirt import MIRT
-    from bayes_irt_router.irt.priors import MIRTPriors
-
-    problems: list[str] = []
-    priors, model, settings = MIRTPriors(), None, None
-    try:
-        priors = MIRTPriors(**parse_priors(prior))
-    except InputError as error:
-        problems += error.problems
-    try:
-        model = MIRT(traits, priors, tuple(dict.fromkeys(covariate)), families)
-    except InputError as error:
-        problems += error.problems
-    try:
-        settings = NUTS(draws=draws, tune=tune, chains=chains, target_accept=target_accept, backend=sampler)
-    except InputError as error:
-        problems += error.problems
-    if problems or model is None or settings is None:
-        raise InputError(problems)
-    return model, settings
-
-
-def _save(posterior: "Posterior", output: Path) -> None:
+def _save(posterior: "Posterior", output: Path, training: Path | None) -> None:
+    """Save, and only then remove the file from which an interrupted training would have gone on."""
     from bayes_irt_router.inference.storage import save
 
     try:
         save(posterior, output)
     except (InputError, OSError) as error:
+        mend = "choose another folder, and fit again"
+        if training is not None:
+            mend = f"repeat the command, which goes on from {training}"
         raise InputError(
-            f"The model was fitted, but it could not be saved in {output} ({error}); make room there, or "
-            "choose another folder, and fit again."
+            f"The model was fitted, but it could not be saved in {output} ({error}); make room there, or {mend}."
         ) from error
+    if training is not None:
+        training.unlink(missing_ok=True)
 
 
 def _report(posterior: "Posterior", output: Path, json: bool) -> None:
@@ -311,7 +268,11 @@ def _report(posterior: "Posterior", output: Path, json: bool) -> None:
     from bayes_irt_router.report.tables import gate_table
 
     if not posterior.gate.passed and posterior.gate.training:
-        tell("warning", "The training did not come to rest: the model is saved, and marked; raise --passes.")
+        tell(
+            "warning",
+            "The training did not come to rest: the model is saved, and marked; raise --passes, or lower --step-size if nothing got "
+            "better.",
+        )
     elif not posterior.gate.passed:
         tell(
             "warning",

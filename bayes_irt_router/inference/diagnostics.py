@@ -37,6 +37,7 @@ SCALARS = (
 )
 SLOPE, COVARIATES = "discrimination_residual_slope", "covariate_weight"
 SLOPE_LENGTH = f"length of {SLOPE}"
+NETWORK_SPREAD = "network_spread"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class ConvergenceGate:
     """What was looked at, and the verdict.
 
     Attributes:
-        table: one row a quantity: ``quantity`` (its sort), ``name``, ``r_hat``, ``ess_bulk``, ``ess_tail``.
+        table: one row a quantity: ``quantity`` (its sort), ``name``, ``r_hat``, ``ess_bulk``, ``ess_tail``; of networks in the place of
+            chains also ``network_spread``, how far they disagree.
         chains: number of chains.
         divergent: share of divergent draws.
         complaints: every criterion that failed, one sentence each; empty if the gate is passed.
@@ -78,14 +80,16 @@ class ConvergenceGate:
         return f"The draws FAIL the convergence gate ({facts}): {'; '.join(self.complaints)}."
 
     def summary(self) -> pd.DataFrame:
-        """Worst r-hat and ESS for each sort of quantity."""
+        """Worst r-hat and ESS, and where there are networks the largest spread between them, for each sort of quantity."""
         by = self.table.groupby("quantity", sort=False)
+        spread = {f"{NETWORK_SPREAD}_max": by[NETWORK_SPREAD].max()} if NETWORK_SPREAD in self.table else {}
         return pd.DataFrame(
             {
                 "count": by.size(),
                 "r_hat_max": by["r_hat"].max(),
                 "ess_bulk_min": by["ess_bulk"].min(),
                 "ess_tail_min": by["ess_tail"].min(),
+                **spread,
             }
         ).reset_index()
 

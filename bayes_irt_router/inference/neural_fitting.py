@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
@@ -12,11 +11,11 @@ from bayes_irt_router.data.cost import fit_cost
 from bayes_irt_router.data.feature_map import fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.answer_length_sampling import sample_answer_lengths
-from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.fitting import check_answers, fit_record, llm_table, query_table
 from bayes_irt_router.inference.last_layer import centred_draws, level_precision
 from bayes_irt_router.inference.neural_training import Trained, Training, train
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.inference.training_verdict import training_gate
 from bayes_irt_router.irt.ability_posterior import ability_posterior
 from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVANCE, TRAINING, WEIGHT_DIMS
 from bayes_irt_router.irt.nirt import (
@@ -35,7 +34,6 @@ from bayes_irt_router.irt.relevance import RelevancePrior, uninformed
 
 CHUNK = 512  # queries at once, when all of them are gone through
 FITTED_STEPS = 4  # of placing fitted LLMs, which starts where training left them
-STILL_FALLING = 0.001  # of the validation log loss, over the last tenth of the passes
 
 
 def fit_nirt(
@@ -72,12 +70,12 @@ def fit_nirt(
         keep_draws: over all networks.
         assume_output_tokens: output tokens an answer, where the data have prices but no counts; see :func:`fit_cost`.
         keep_texts: whether the posterior keeps the queries' texts.
-        checkpoint: file that an interrupted training goes on from; see :func:`train`.
+        checkpoint: file that an interrupted training goes on from, to be removed once the posterior is saved; see :func:`train`.
         progress: whether to show progress bars (standard error).
 
     Raises:
         InputError: too few queries or LLMs, LLMs or queries without answers, a dataset that is not featurized, a relevance prior of other
-            abilities, or prices without output tokens.
+            abilities, prices without output tokens, or what :func:`train` says of the training and its checkpoint.
     """
     training = training or Training()
     check_answers(data)
@@ -137,41 +135,15 @@ def fit_nirt(
     record = {
         "kind": model.kind,
         "model": model.to_dict(),
-        "sampler": training.to_dict(),
+        "sampler": {**training.to_dict(), "passes": trained.passes},
         **fit_record(data, seed, feature_map),
         "device": trained.device,
         "seconds": round(trained.seconds, 1),
         "cost": cost.to_dict(),
     }
     texts = tuple(str(text) for text in data["text"].values) if keep_texts else None
-    return Posterior(tree, feature_map, training_gate(trained, training, data, found), record, texts)
-
-
-def training_gate(
-    trained: Trained, training: Training, data: xr.Dataset, found: list[dict[str, np.ndarray]]
-) -> ConvergenceGate:
-    """The verdict on a training: it must have come to rest. Each LLM's general ability is listed, with its spread between networks.
-
-    Of variational draws r-hat says nothing, so there is none; ``ess_bulk`` and ``ess_tail`` are the number of independent draws.
-    """
-    complaints = []
-    loss = trained.validation.mean(axis=1)
-    last = max(1, len(loss) // 10)
-    if not trained.stopped and len(loss) > last and loss[-1 - last] - loss[-1] > STILL_FALLING:
-        complaints.append(f"the validation log loss still fell after {len(loss)} passes")
-    best = np.min(np.where(np.isnan(trained.validation), np.inf, trained.validation), axis=0).mean()
-    told = f"validation log loss {best:.4f}" if np.isfinite(best) else "no validation queries"
-    table = pd.DataFrame(
-        {
-            "quantity": "general ability",
-            "name": data["llm"].values.astype(str),
-            "r_hat": np.nan,
-            "ess_bulk": float(sum(len(one["ability"]) for one in found)),
-            "ess_tail": float(sum(len(one["ability"]) for one in found)),
-        }
-    )
-    note = f"{training.networks} networks, {len(loss)} passes, {told}"
-    return ConvergenceGate(table, training.networks, 0.0, tuple(complaints), note)
+    gate = training_gate(trained, data["llm"].values, model.names, [one["ability"] for one in found])
+    return Posterior(tree, feature_map, gate, record, texts)
 
 
 def _network_posterior(

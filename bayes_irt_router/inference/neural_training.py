@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,11 @@ from jaxtyping import Float, Int
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.checkpoint import Checkpoint, fingerprint
+from bayes_irt_router.inference.training_steps import training_steps
 from bayes_irt_router.irt.nirt import NIRT, QueryInputs
 
-Arrays = dict[str, Any]
-
-AVERAGE = 0.98  # of the weights' moving average, which is what is kept
 MOST_VALIDATION = 1000  # queries a network is judged on
-SMALLEST_P = 1e-6
+PASSES = 40  # at most, unless a bank is so small that its steps need more
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Training:
 
     Attributes:
         networks: of the ensemble; each has starting weights and validation queries of its own.
-        passes: over the queries, at most; in small banks as many as ``steps`` need.
-        steps: of the optimiser, at least, while nothing stops it.
+        passes: over the queries, at most; None: 40, or in small banks as many as ``steps`` need.
+        steps: of the optimiser, at least, where ``passes`` is None and nothing stops it.
         batch: queries a step.
         step_size: of Adam at its largest; it rises over 50 steps and falls along a cosine.
         dropout: of the item network's hidden layer; a third of it of its input.
@@ -40,7 +38,7 @@ class Training:
     """
 
     networks: int = 4
-    passes: int = 40
+    passes: int | None = None
     steps: int = 240
     batch: int = 256
     step_size: float = 0.02
@@ -52,7 +50,7 @@ class Training:
         problems = [
             f"{name} is {getattr(self, name)}; give at least {least}."
             for name, least in (("networks", 1), ("passes", 1), ("steps", 1), ("batch", 8), ("patience", 1))
-            if getattr(self, name) < least
+            if getattr(self, name) is not None and getattr(self, name) < least
         ]
         if not self.step_size > 0:
             problems.append(f"step_size is {self.step_size}; it must be positive.")
@@ -63,6 +61,14 @@ class Training:
         ]
         if problems:
             raise InputError(problems)
+
+    def most_passes(self, steps: int) -> int:
+        """How many passes there are at most, where a pass has so many steps.
+
+        >>> Training().most_passes(3), Training(passes=10).most_passes(3)
+        (80, 10)
+        """
+        return max(PASSES, -(-self.steps // steps)) if self.passes is None else self.passes
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, for the model folder's JSON."""
@@ -77,7 +83,9 @@ class Trained:
         weights: of all networks, those of the guide included; the first dimension is the network.
         loss: negative ELBO for each answer after each pass, shape (pass, network).
         validation: log loss of each network on its validation queries after each pass; NaN without any.
-        stopped: whether training ended because nothing got better, or had to (False: it came to its last pass).
+        stopped: whether training ended because nothing got better (False: it came to its last pass).
+        passes: that there could have been, at most.
+        judged: queries that each network was judged on.
         device: what it ran on, in words.
         seconds: wall time, of all runs if it was interrupted.
     """
@@ -86,6 +94,8 @@ class Trained:
     loss: Float[np.ndarray, "pass network"]
     validation: Float[np.ndarray, "pass network"]
     stopped: bool
+    passes: int
+    judged: int
     device: str
     seconds: float
 
@@ -116,8 +126,11 @@ def train(
         surface: how many of the features are of the surface.
         settings: of the training.
         seed: of starting values, minibatches, dropout and draws.
-        checkpoint: file to write every 20 seconds, and to go on from if it is of the same data and settings; removed at the end.
+        checkpoint: file to write every 20 seconds and at the end, and to go on from; it stays, to be removed when the result is kept.
         progress: whether to show a bar with loss and time left (standard error).
+
+    Raises:
+        InputError: training diverged, or at the checkpoint's place is something else, or a checkpoint of other data or settings.
     """
     import jax
     import jax.numpy as jnp
@@ -128,11 +141,11 @@ def train(
         inside, outside = _parts(len(score), settings, rng)
         steps = max(1, inside.shape[1] // settings.batch)
         batch = min(settings.batch, inside.shape[1])
-        passes = max(settings.passes, -(-settings.steps // steps))
+        passes = settings.most_passes(steps)
         data = tuple(
             jnp.asarray(values, jnp.float32) for values in (*inputs, np.where(trials > 0, score, 0.0), trials)
         )
-        run = _compiled(model, settings, surface, len(score), passes * steps)
+        run = training_steps(model, surface, len(score), passes * steps, settings.step_size, settings.dropout)
         keys = jax.random.split(jax.random.PRNGKey(seed), settings.networks)
         states = []
         for key in keys:
@@ -156,7 +169,7 @@ def train(
             done, waited, earlier = int(known["done"]), int(known["waited"]), float(known["seconds"])
 
         judged = bool(outside.shape[1])
-        stopped = False
+        stopped = judged and waited >= settings.patience
 
         def passed(network: int, done: int) -> tuple[Any, float, float]:
             """One network after one more pass. A resumed run goes on as it would have."""
@@ -183,7 +196,8 @@ def train(
                 loss, validation = (np.array([one[k] for one in found_all]) for k in (1, 2))
                 if not np.isfinite(loss).all():
                     raise InputError(
-                        "Training diverged (the loss is not a number); choose a smaller step size."
+                        f"Training diverged (in pass {done + 1} the loss is not a number); choose a smaller step size than "
+                        f"{settings.step_size:g}, such as --step-size {settings.step_size / 4:g}."
                     )
                 done += 1
                 better = validation < best_loss
@@ -192,130 +206,20 @@ def train(
                 history.append(np.stack([loss, validation]))
                 stopped = judged and waited >= settings.patience
                 show(float(loss.mean()), float(validation.mean()))
-                saved.write(
-                    states,
-                    {
-                        "best_loss": best_loss,
-                        "history": np.stack(history),
-                        "done": np.array(done),
-                        "waited": np.array(waited),
-                        "seconds": np.array(earlier + time.perf_counter() - began),
-                    },
-                )
+                known = {
+                    "best_loss": best_loss,
+                    "history": np.stack(history),
+                    "done": np.array(done),
+                    "waited": np.array(waited),
+                    "seconds": np.array(earlier + time.perf_counter() - began),
+                }
+                saved.write(states, known, now=stopped or done == passes)
         kept = {name: np.stack([np.asarray(one[2][name]) for one in states]) for name in states[0][2]}
         device = jax.devices()[0]
-        saved.remove()
     table = np.stack(history)
     named = "CPU" if device.platform == "cpu" else str(device.device_kind)
-    return Trained(kept, table[:, 0], table[:, 1], stopped, named, earlier + time.perf_counter() - began)
-
-
-@lru_cache(maxsize=4)
-def _compiled(model: NIRT, settings: Training, surface: int, queries: int, steps: int) -> "_Run":
-    """Kept, so that training again on data of the same shape compiles nothing."""
-    return _Run(model, settings, surface, queries, steps)
-
-
-class _Run:
-    """The compiled functions of one training."""
-
-    def __init__(self, model: NIRT, settings: Training, surface: int, queries: int, steps: int) -> None:
-        import jax
-        import numpyro
-
-        from bayes_irt_router.inference.neural_model import Shape
-
-        self.model, self.settings = model, settings
-        self.shape = Shape(queries, surface, settings.dropout)
-        self.optimiser = numpyro.optim.Adam(_schedule(settings.step_size, steps), b1=0.9, b2=0.99)
-        self.one_pass = jax.jit(self._one_pass)
-        self.judge = jax.jit(self._judge)
-
-    def initial(
-        self,
-        key: Any,
-        inputs: QueryInputs,
-        score: Float[np.ndarray, "query llm"],
-        trials: Float[np.ndarray, "query llm"],
-    ) -> Arrays:
-        """Starting weights of one network; the general abilities start at the LLMs' logits."""
-        from bayes_irt_router.inference.neural_model import initial_weights
-
-        right, count = np.where(trials > 0, score * trials, 0.0).sum(axis=0), trials.sum(axis=0)
-        rate = (right + 1.0) / (count + 2.0)
-        logit = np.log(rate) - np.log1p(-rate)
-        ability = (logit - logit.mean()) / max(float(logit.std()), 0.1)
-        features = inputs.features.shape[1]
-        return initial_weights(
-            self.model, key, inputs.embedding.shape[1] + features, features, float(logit.mean()), ability
-        )
-
-    def _one_pass(self, state: Any, average: Arrays, index: Any, key: Any, data: Any) -> tuple[Any, ...]:
-        import jax
-
-        from bayes_irt_router.inference.neural_model import Batch, generative, guide
-
-        elbo = _elbo()
-
-        def loss(weights: Arrays, rows: Any, key: Any) -> Any:
-            draws, drop = jax.random.split(key)
-            inputs, score, trials = _rows(data, rows)
-            batch = Batch(inputs, score, trials, drop)
-            programs = [partial(program, self.model, self.shape, weights) for program in (generative, guide)]
-            return elbo.loss(draws, {}, *programs, batch) / data[-1].sum()
-
-        def step(carry: Any, given: Any) -> tuple[Any, Any]:
-            state, average = carry
-            found, gradient = jax.value_and_grad(loss)(self.optimiser.get_params(state), *given)
-            state = self.optimiser.update(gradient, state)
-            moved = jax.tree.map(
-                lambda old, new: AVERAGE * old + (1.0 - AVERAGE) * new,
-                average,
-                self.optimiser.get_params(state),
-            )
-            return (state, moved), found
-
-        given = (index, jax.random.split(key, len(index)))
-        (state, average), losses = jax.lax.scan(step, (state, average), given)
-        return state, average, losses.mean()
-
-    def _judge(self, weights: Arrays, index: Any, data: Any) -> Any:
-        """Log loss of unseen queries at the mean abilities, residuals integrated out coarsely."""
-        import jax.numpy as jnp
-
-        from bayes_irt_router.inference.neural_model import dropped_heads
-        from bayes_irt_router.irt.neural_response import expected_p_correct
-        from bayes_irt_router.irt.nirt import abilities
-
-        inputs, score, trials = _rows(data, index)
-        heads = dropped_heads(self.model, weights, inputs, 0.0, None)
-        ability = abilities(weights["general_loc"], weights["specific_loc"])[None]
-        level = jnp.zeros((1, len(score)))
-        p = expected_p_correct(weights, jnp.exp(weights["output_loc"])[None], heads, ability, level, 3)[0]
-        p = jnp.clip(p, SMALLEST_P, 1.0 - SMALLEST_P)
-        found = trials * (score * jnp.log(p) + (1.0 - score) * jnp.log1p(-p))
-        return -found.sum() / jnp.maximum(trials.sum(), 1.0)
-
-
-def _rows(data: Any, index: Any) -> tuple[QueryInputs, Any, Any]:
-    *inputs, score, trials = (values[index] for values in data)
-    return QueryInputs(*inputs), score, trials
-
-
-def _elbo() -> Any:
-    from numpyro.infer import Trace_ELBO
-
-    return Trace_ELBO()
-
-
-def _schedule(step_size: float, steps: int) -> Callable[[Any], Any]:
-    import jax.numpy as jnp
-
-    def at(step: Any) -> Any:
-        falling = 0.05 + 0.475 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(step / steps, 1.0)))
-        return step_size * jnp.minimum(1.0, (step + 1) / min(50, steps)) * falling
-
-    return at
+    seconds = earlier + time.perf_counter() - began
+    return Trained(kept, table[:, 0], table[:, 1], stopped, passes, outside.shape[1], named, seconds)
 
 
 def _parts(

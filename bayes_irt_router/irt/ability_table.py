@@ -112,10 +112,9 @@ def read_abilities(path: Path) -> tuple[NamedAbility, ...]:
     table = read_table(path)
     if missing := [name for name in ("ability", "description") if name not in table]:
         raise InputError(f"{path} has no column {' and no column '.join(missing)}; add it.")
-    found = tuple(
-        NamedAbility(str(name).strip(), str(text).strip())
-        for name, text in zip(table["ability"], table["description"], strict=True)
-    )
+    cells = table[["ability", "description"]]
+    texts = cells.astype(str).where(cells.notna(), "")  # an empty cell is no text, "nan" least of all
+    found = tuple(NamedAbility(name.strip(), text.strip()) for name, text in texts.itertuples(index=False))
     check_abilities(found)
     return found
 
@@ -131,8 +130,9 @@ def check_abilities(abilities: Sequence[NamedAbility]) -> None:
         problems.append(f"There are {len(abilities)} abilities; give {FEWEST} to {MOST}.")
     for part in ("name", "description"):
         texts = [getattr(one, part) for one in abilities]
-        if not all(texts):
-            problems.append(f"The {part} of ability {1 + texts.index('')} is empty; write it.")
+        problems += [
+            f"The {part} of ability {k} is empty; write it." for k, text in enumerate(texts, 1) if not text
+        ]
         if twice := sorted({text for text in texts if text and texts.count(text) > 1}):
             problems.append(f"The {part} {twice[0]!r} comes more than once; tell the abilities apart.")
     if problems:

@@ -10,6 +10,7 @@ from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.ability_profile import profile_frame, profile_table
 from bayes_irt_router.report.json_text import plain
 from bayes_irt_router.report.tables import gate_table, llm_frame, print_table
+from bayes_irt_router.report.training_progress import some_passes, training_frame
 
 SCHEMA_VERSION = 1
 
@@ -18,7 +19,8 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
     """What ``birt info --json`` prints: the record of the fit, the gate, and the LLMs by falling ability.
 
     ``llms`` is a list of ``{llm, answers, mean_score, ability: {mean, lower, upper, level}, ...}``, the
-    ability that of the general trait.
+    ability that of the general trait. Of a NIRT also ``abilities``, a list of :func:`profile_frame`'s rows, and ``training``, a list of
+    :func:`training_frame`'s.
     """
     gate = posterior.gate
     llms = [
@@ -45,6 +47,7 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
     }
     if posterior.record["kind"] == "nirt":
         content["abilities"] = profile_frame(posterior, level).to_dict(orient="records")
+        content["training"] = training_frame(posterior).to_dict(orient="records")
     return plain(content)
 
 
@@ -68,6 +71,8 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
             f"Abilities above and below the LLM's own mean whose {100 * level:g}% interval leaves it out."
         )
         print_table("Abilities", profile_table(posterior, level), console, caption)
+        caption = "Negative ELBO an answer, and log loss of validation queries: mean, lowest and highest of the networks."
+        print_table("Training", some_passes(training_frame(posterior)), console, caption)
     console.print(gate_table(posterior.gate))
     for note in record["cost"]["notes"]:
         console.print(f"Cost: {note}", markup=False)

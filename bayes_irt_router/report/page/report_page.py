@@ -31,8 +31,10 @@ CRITERIA = (
     "the worst of each sort of quantity."
 )
 TRAINING_CRITERIA = (
-    "Training has come to rest if it stopped because no network's validation log loss got better, or if that no longer fell in the last "
-    "tenth of the passes. The draws are independent, so there is no r-hat."
+    "Training has come to rest if every network got better after its first pass, and if it stopped because no network's validation log "
+    "loss got better, or that no longer fell in the last tenth of the passes. The draws are independent, so there is no r-hat. The "
+    "network spread is the SD between networks in units of the posterior SD within one: at 1, half of the variance is a matter of which "
+    "network one asks."
 )
 
 
