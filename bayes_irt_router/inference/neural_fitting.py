@@ -142,7 +142,9 @@ def fit_nirt(
         "cost": cost.to_dict(),
     }
     texts = tuple(str(text) for text in data["text"].values) if keep_texts else None
-    gate = training_gate(trained, data["llm"].values, model.names, [one["ability"] for one in found])
+    gate = training_gate(
+        trained, data["llm"].values.astype(str).tolist(), model.names, [one["ability"] for one in found]
+    )
     return Posterior(tree, feature_map, gate, record, texts)
 
 
