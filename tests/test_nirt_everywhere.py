@@ -52,6 +52,8 @@ def test_a_decision_comes_with_reasons_that_add_up(router: Router):
         one["name"] for one in router.posterior.record["model"]["abilities"]
     ]
     assert all(one.mean >= 0 for one in told.traits)
+    total = told.mean_difficulty + sum(one.mean for one in told.contributions)
+    assert total == pytest.approx(told.difficulty, abs=1e-4)
     assert "it asks for" in told.sentences[1]
 
 
