@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from bayes_irt_router.data.encoder import TextEncoder
+from bayes_irt_router.data.prices import Price
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.storage import save
+from bayes_irt_router.routing.correctness_policies import MinSuccess
 from bayes_irt_router.routing.router import BATCH, Router, routing_json
+from bayes_irt_router.routing.utility_policies import ExpectedUtility
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ["What is 12 + 30?", "Name the capital of Norway.", "Write a function that reverses a list."]
@@ -167,6 +170,14 @@ def test_a_model_without_prices_routes_by_correctness_only(router):
     assert all(candidate.cost_usd is None for candidate in decision.candidates)
     with pytest.raises(InputError, match="unknown"):
         free.route(PROMPTS, alpha=0.8)
+    # Prices that come later make utilities, whatever the policy, as those of the fit do.
+    priced = free.with_prices({name: Price(1.0, 2.0, "") for name in free.posterior.llm})
+    for policy in (ExpectedUtility(), MinSuccess(0.1)):
+        (decision,) = priced.route(PROMPTS[:1], alpha=0.8, policy=policy)
+        for candidate in decision.candidates:
+            assert candidate.utility is not None
+            assert -1 < candidate.utility < 1
+            assert candidate.cost_usd > 0
 
 
 def test_a_model_that_failed_the_gate_warns(router):
