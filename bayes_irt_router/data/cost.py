@@ -36,8 +36,8 @@ class CostModel:
     """Everything needed to predict cost; arrays have one entry per LLM of `llm`, NaN where unknown.
 
     `scale_usd` is the dearest LLM's mean predicted cost over the training texts (NaN when no cost is
-    known): the unit of cost in the utility. It stays as fitted when candidates are left out. Where no cost was known at fit, the first
-    prices of all LLMs settle it. `mean_characters` is the training texts' mean length, NaN in folders of older versions.
+    known, until there are prices): the unit of cost in the utility. It stays as it is when candidates are left out.
+    `mean_characters` is the training texts' mean length, NaN in older folders.
     `assumed_output_tokens` is what was assumed for LLMs without output-token counts, `notes` say in words
     what was filled in.
     """
@@ -139,14 +139,12 @@ class CostModel:
     def with_settled_scale(self) -> "CostModel":
         """The same model; a scale that is unknown becomes the dearest LLM's mean cost over the training texts, if any cost is known.
 
-        Cost is linear in a text's length, so that their mean length is enough. Where that is unknown, too (a folder of an older version),
-        output tokens alone are counted, and a note says so.
+        Cost is linear in a text's length: their mean is enough. Where an older folder has none, output alone counts, and a note says so.
         """
         if not np.isnan(self.scale_usd):
             return self
-        unknown_length = np.isnan(self.mean_characters)
-        scaled = _with_scale(self, np.array([0.0 if unknown_length else self.mean_characters]))
-        if not unknown_length or np.isnan(scaled.scale_usd):
+        scaled = _with_scale(self, np.array([np.nan_to_num(self.mean_characters)]))
+        if not np.isnan(self.mean_characters) or np.isnan(scaled.scale_usd):
             return scaled
         note = "The unit of cost counts output tokens alone: the fit did not note how long its texts were."
         return replace(scaled, notes=(*scaled.notes, note))
@@ -238,18 +236,8 @@ def fit_cost(dataset: xr.Dataset, *, assume_output_tokens: int | None = None) ->
     if not counted.any():
         notes.append(f"Input tokens taken as characters / {CHARACTERS_PER_TOKEN:g}.")
 
-    model = CostModel(
-        llm,
-        input_price,
-        output_price,
-        output_tokens,
-        observed,
-        ratio,
-        float("nan"),
-        assumed,
-        tuple(notes),
-        float(characters.mean()),
-    )
+    arrays = (input_price, output_price, output_tokens, observed, ratio)
+    model = CostModel(llm, *arrays, float("nan"), assumed, tuple(notes), float(characters.mean()))
     return _with_scale(model, characters)
 
 
