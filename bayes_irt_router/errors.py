@@ -1,6 +1,7 @@
 """Errors that a user can cause and a user can mend."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -18,3 +19,19 @@ class InputError(ValueError):
     def __init__(self, problems: str | Iterable[str]):
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+@contextmanager
+def gathered(problems: list[str]) -> Iterator[None]:
+    """Let an InputError pass by: its problems join the list, to be told together with others.
+
+    >>> problems = []
+    >>> with gathered(problems):
+    ...     raise InputError("a is missing.")
+    >>> problems
+    ['a is missing.']
+    """
+    try:
+        yield
+    except InputError as error:
+        problems += error.problems

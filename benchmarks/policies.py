@@ -6,7 +6,7 @@
 reads the posteriors that the first command left in runs/folds (`--runs`), and routes each fold's test queries among the LLMs that
 answered all of them. One JSON line a fold goes to benchmarks/results/policies-NAME.jsonl, the figures over all folds to
 policies-NAME.json and their tables to policies-NAME.md, NAME being the data folder's. Intervals are 95 % by bootstrap over queries, paired.
-Everything about cost is said again without the LLMs whose hidden tokens are not counted, and with their costs times four.
+Everything about cost is said again without the LLMs whose hidden tokens are not counted, and with four times their output tokens.
 """
 
 import argparse
@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from fold_models import RUNS, FoldModel, fold_models
 from provenance import provenance
 
 from bayes_irt_router.data.canonical import read_dataset
+from bayes_irt_router.data.cost import observed_cost
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.fold_runs import write_lines
@@ -52,21 +54,34 @@ RESULTS = Path(__file__).parent / "results"
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 REWARD_ALPHAS = (0.8, 0.5, 0.2)
 RESAMPLES = 1000
-HIDDEN = "o1"  # LLMs whose hidden tokens are not counted
+HIDDEN, HIDDEN_FACTOR = (
+    "o1",
+    4.0,
+)  # LLMs whose hidden tokens are not counted, and what their output tokens are multiplied by
 FEWER_DRAWS = (25, 50, 100, 200, 500)
 TARGETS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 JUDGED_TARGETS = (0.8, 0.9)
 PROMISE, WORST_LOSS, DECISION_SHARE = 0.02, -0.2, 0.1  # what is to hold: see checks()
+NO_TARGET = 1e-9  # of min_success, which then is the cheapest LLM for each query
+NEAR, USEFUL = (
+    0.01,
+    2.0,
+)  # ends of the sweep: relative distance from the cheapest; factor from the most accurate LLM alone
+SAME_SHARE = (
+    "In `saving_same_share` the mixture answers as many queries, but others, drawn at random: a policy that answers the easy ones has "
+    "that to its credit. In `saving_same_queries` it answers the very queries that the policy answered."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One model on its test queries, and the settings' choices."""
+    """One model on its test queries, and the settings' choices; `cheapest` are those of the lowest expected cost, whatever the rest."""
 
     answered: Answered
     incumbent: str
     settings: tuple[Setting, ...]
     found: tuple[Outcomes, ...]
+    cheapest: Outcomes
 
 
 def main() -> None:
@@ -94,7 +109,8 @@ def main() -> None:
         start = time.perf_counter()
         answered = answered_queries(one.router, one.fold.test, progress=False)
         fold = run_fold(one.router, answered, seed)
-        for title, (other, factor) in hidden_variants(answered).items():
+        variant = hidden_variants(answered, one.router.cost.assumed_output_tokens)
+        for title, (other, factor) in variant.items():
             variants.setdefault(title, []).append(run_fold(one.router, other, seed, factor))
         if not decision:
             decision = fewer_draws(one.router, answered, seed)
@@ -111,12 +127,14 @@ def main() -> None:
         ("Answered share, error, and saving against static mixtures", pd.DataFrame(pooled["risk_coverage"])),
         ("Reward gained on the best LLM on train", pd.DataFrame(pooled["improvement"])),
         ("Spend as the weight of correctness grows", pd.DataFrame(pooled["sweep"])),
+        ("The ends of the sweep", pd.DataFrame([pooled["sweep_ends"]])),
         ("A decision's time, and what fewer draws change", decision_table(decision)),
         ("What was to hold", checks(pooled, repeated, decision)),
     ]
     for title, again in repeated.items():
         for part in ("risk_coverage", "improvement", "sweep"):
             tables.append((f"{title}: {part.replace('_', ' ')}", pd.DataFrame(again[part])))
+        tables.append((f"{title}: the ends of the sweep", pd.DataFrame([again["sweep_ends"]])))
     for title, table in tables:
         print(f"\n{title}\n{table.round(4).to_string(index=False)}")
     facts = (
@@ -129,10 +147,11 @@ def main() -> None:
     told = {"data": name, **made_with, "resamples": RESAMPLES, "folds": [line["fold"] for line in lines]}
     told |= {"converged": all(line["converged"] for line in lines), **pooled}
     told |= {"decision": decision, "hidden_tokens": repeated}
-    told["checks"] = tables[6][1].to_dict(orient="records")
+    told["checks"] = checks(pooled, repeated, decision).to_dict(orient="records")
     text = [
         f"# policies-{name}",
         *(f"## {title}\n\n{markdown_table(table.set_index(table.columns[0]))}" for title, table in tables),
+        SAME_SHARE,
         facts,
     ]
     for suffix, content in ((".json", json_text(plain(told))), (".md", "\n\n".join(text))):
@@ -155,8 +174,10 @@ def line_of(one: FoldModel, fold: Fold, made_with: dict[str, Any]) -> dict[str, 
     return result
 
 
-def hidden_variants(answered: Answered) -> dict[str, tuple[Answered, dict[str, float]]]:
-    """The same queries without the LLMs whose hidden tokens are not counted, and with their costs times four."""
+def hidden_variants(
+    answered: Answered, assumed_output_tokens: int | None
+) -> dict[str, tuple[Answered, dict[str, float]]]:
+    """The same queries without the LLMs whose hidden tokens are not counted, and with four times their output tokens."""
     hidden = [name for name in answered.llm if name.startswith(HIDDEN)]
     if not hidden:
         return {}
@@ -167,15 +188,31 @@ def hidden_variants(answered: Answered) -> dict[str, tuple[Answered, dict[str, f
         score=answered.score[:, keep],
         cost_usd=answered.cost_usd[:, keep],
     )
-    dearer = replace(answered, cost_usd=answered.cost_usd * np.where(keep, 1.0, 4.0))
+    factor = dict.fromkeys(hidden, HIDDEN_FACTOR)
+    dearer = replace(answered, cost_usd=cost_with_more_output(answered, factor, assumed_output_tokens))
     return {
         f"without {HIDDEN}": (without, {}),
-        f"{HIDDEN} at four times their cost": (dearer, dict.fromkeys(hidden, 4.0)),
+        f"{HIDDEN} at {HIDDEN_FACTOR:g} times their output tokens": (dearer, factor),
     }
 
 
+def cost_with_more_output(
+    answered: Answered, factor: dict[str, float], assumed_output_tokens: int | None
+) -> np.ndarray:
+    """What the answers would have cost with more output tokens by LLM; input costs what it did, recorded costs are taken as output's."""
+    data = answered.queries.sel(llm=list(answered.llm))
+    by = xr.DataArray([factor.get(name, 1.0) for name in answered.llm], dims="llm")
+    counted = data["output_tokens"] if "output_tokens" in data else xr.full_like(data["score"], np.nan)
+    if assumed_output_tokens is not None:
+        counted = counted.fillna(float(assumed_output_tokens))
+    data = data.assign(output_tokens=counted * by)
+    if "cost_usd" in data:
+        data = data.assign(cost_usd=data["cost_usd"] * by)
+    return observed_cost(data)
+
+
 def run_fold(
-    router: Router, answered: Answered, seed: int, cost_factor: dict[str, float] | None = None
+    router: Router, answered: Answered, seed: int, output_factor: dict[str, float] | None = None
 ) -> Fold:
     incumbent = best_on_fitted(router, answered.llm)
     settings = (
@@ -186,12 +223,16 @@ def run_fold(
         *(Setting(MinSuccess(target), 0.5) for target in TARGETS),
         *(Setting(ChanceConstrained(target), 0.5) for target in TARGETS),
     )
-    found = outcomes(router, answered, settings, seed=seed, cost_factor=cost_factor)
-    return Fold(answered, incumbent, settings, tuple(found))
+    tried = (*settings, Setting(MinSuccess(NO_TARGET), 0.5))
+    *found, cheapest = outcomes(router, answered, tried, seed=seed, output_factor=output_factor)
+    return Fold(answered, incumbent, settings, tuple(found), cheapest)
 
 
 def fewer_draws(router: Router, answered: Answered, seed: int) -> dict[str, Any]:
-    """What a decision costs, and how often fewer draws decide otherwise, with the loss of utility under all draws."""
+    """What a decision costs, and how often fewer draws decide otherwise, with the loss of utility under all draws.
+
+    A decision needs its prediction: draws of correctness and of cost for every LLM. Both parts are timed, each alone.
+    """
     sample = answered.queries.isel(query=slice(0, 200))
     request = Request(alpha=0.5, seed=seed)
     full = router.pose(sample, request).problem
@@ -278,6 +319,7 @@ def report(folds: Sequence[Fold], seed: int, resamples: int = RESAMPLES) -> dict
         "risk_coverage": risk,
         "improvement": improvement,
         "sweep": sweep_table(folds),
+        "sweep_ends": sweep_ends(folds),
     }
 
 
@@ -318,9 +360,9 @@ def against_mixture(folds: Sequence[Fold], weights: Sequence[np.ndarray], k: int
     """Relative saving against the cheapest static mixture of equal accuracy, which may be chosen with hindsight.
 
     ``same_queries``: the mixture answers the queries that the policy answered. ``same_share``: it answers as large a share, drawn at
-    random. Where no mixture is as accurate, it is the most accurate LLM: then the policy is more accurate, and the saving is beside that;
-    ``more_accurate_...`` is the share of the folds of which this is so. Averages over folds, weighted by answered queries; NaN where
-    nothing was answered.
+    random, so that the two answer different queries. Where no mixture is as accurate, it is the most accurate LLM: then the policy is
+    more accurate, and the saving is beside that; ``more_accurate_...`` is the share of the folds of which this is so. Averages over
+    folds, weighted by answered queries; NaN where nothing was answered.
     """
     ones = [np.ones((1, len(fold.answered.score))) for fold in folds]
     result: dict[str, float] = {}
@@ -400,6 +442,27 @@ def sweep_table(folds: Sequence[Fold]) -> list[dict[str, Any]]:
     return rows
 
 
+def sweep_ends(folds: Sequence[Fold]) -> dict[str, float]:
+    """Mean expected spend at alpha 0 and 1, their ratio, and what the ends are to be near: the lowest expected cost of any LLM for each
+    query, and the dearest useful choice, the LLM with the highest mean score alone (observed, as is the spend that it is compared with).
+    """
+    at = {one.alpha: k for k, one in enumerate(folds[0].settings) if isinstance(one.policy, ExpectedUtility)}
+    low, high = at[min(at)], at[max(at)]
+    least = float(np.mean([fold.found[low].expected_cost.mean() for fold in folds]))
+    most = float(np.mean([fold.found[high].expected_cost.mean() for fold in folds]))
+    accurate = [fold.answered.cost_usd[:, fold.answered.score.mean(axis=0).argmax()].mean() for fold in folds]
+    return {
+        "alpha_0_usd": least,
+        "alpha_1_usd": most,
+        "ratio": most / least if least > 0 else float("inf"),
+        "cheapest_usd": float(np.mean([fold.cheapest.expected_cost.mean() for fold in folds])),
+        "alpha_1_observed_usd": float(
+            np.mean([chosen(fold, high, fold.answered.cost_usd).mean() for fold in folds])
+        ),
+        "most_accurate_alone_usd": float(np.mean(accurate)),
+    }
+
+
 def decile_gaps(deciles: dict[str, list[dict[str, float]]]) -> pd.DataFrame:
     rows = [
         {
@@ -449,12 +512,16 @@ def checks(
         told = f"{title}: " if title else ""
         for row in found["risk_coverage"]:
             if any(f"target={target} " in f"{row['setting']} " for target in JUDGED_TARGETS):
-                name = "saving_same_share"
-                check(
-                    f"{told}{row['setting']}, {row['answered']:.0%} answered: lower end of the saving > 0",
-                    row[f"{name}_lower"],
-                    row[f"{name}_lower"] > 0 and row["answered"] >= 0.5,
-                )
+                for name, of in (
+                    ("same_share", "at the same share, other queries drawn at random"),
+                    ("same_queries", "on the same queries"),
+                ):
+                    low = row[f"saving_{name}_lower"]
+                    check(
+                        f"{told}{row['setting']}, {row['answered']:.0%} answered: lower end of the saving {of} > 0",
+                        low,
+                        low > 0 and row["answered"] >= 0.5,
+                    )
         for row in found["improvement"]:
             low = row["reward_gain_lower"]
             check(
@@ -464,9 +531,26 @@ def checks(
             )
         grew = float(np.mean([row["expected_usd_grew"] for row in found["sweep"]]))
         check(f"{told}expected spend never falls as alpha grows", grew, grew == 1.0)
+        ends = found["sweep_ends"]
+        check(f"{told}expected spend at alpha 1 / at alpha 0: above 1", ends["ratio"], ends["ratio"] > 1)
+        above = ends["alpha_0_usd"] / ends["cheapest_usd"] if ends["cheapest_usd"] > 0 else 1.0
+        check(
+            f"{told}expected spend at alpha 0 / cheapest possible: within {NEAR:.0%}",
+            above,
+            above <= 1 + NEAR,
+        )
+        useful = ends["alpha_1_observed_usd"] / ends["most_accurate_alone_usd"]
+        check(
+            f"{told}spend at alpha 1 / that of the most accurate LLM alone: within a factor of {USEFUL:g}",
+            useful,
+            1 / USEFUL <= useful <= USEFUL,
+        )
     times = decision["milliseconds"]
-    share = times["decide_one"] / times["embed_one"]
-    check(f"decision / embedding <= {DECISION_SHARE:g}", share, share <= DECISION_SHARE)
+    share = (times["predict_one"] + times["decide_one"]) / times["embed_one"]
+    parts = f"{times['predict_one']:.2f} + {times['decide_one']:.2f} of {times['embed_one']:.2f} ms"
+    check(
+        f"(prediction + decision) / embedding <= {DECISION_SHARE:g}: {parts}", share, share <= DECISION_SHARE
+    )
     return pd.DataFrame(rows)
 
 

@@ -422,6 +422,15 @@ def test_route_tells_what_is_wrong_with_policy_limits_and_alpha_together(model: 
         assert words in "\n".join(problems)
 
 
+def test_route_tells_what_is_wrong_with_prompts_prices_and_the_rest_together(model: Path, tmp_path: Path):
+    (tmp_path / "prices.csv").write_text("llm\na\n", encoding="utf-8")
+    options = ["--alpha", "2", "--policy", "luck", "--allow", "nobody", "--prices", tmp_path / "prices.csv"]
+    problems = errors(birt("route", "Why?", " ", "--model", model, "--output", tmp_path, *options))
+    for words in ("Prompt 2", "is a folder", "alpha is 2", "'luck'", "'nobody'", "has no column"):
+        assert [words in problem for problem in problems].count(True) == 1, words
+    assert len(problems) == 6
+
+
 def test_route_explains_in_words_and_in_json(model: Path):
     call = ["route", "What is 17 * 23?", "--model", model, "--explain"]
     told = json.loads(birt(*call, "--json").stdout)["decisions"][0]["explanation"]

@@ -100,24 +100,20 @@ def repriced(cost: CostModel, llm: str, input_price: float, output_price: float)
     if problems:
         raise InputError(problems)
     at = np.arange(len(cost.llm)) == i
-    return replace(
+    changed = replace(
         cost,
         input_price_per_million=np.where(at, input_price, cost.input_price_per_million),
         output_price_per_million=np.where(at, output_price, cost.output_price_per_million),
         mean_observed_cost_usd=np.where(at, np.nan, cost.mean_observed_cost_usd),
     )
+    # A unit that is unknown waits for the last price: the first LLM to get one need not be the dearest.
+    return changed if np.isnan(changed.known_cost([""])).any() else changed.with_settled_scale()
 
 
 def _changed(
     cost: CostModel, llm: tuple[str, ...], columns: Mapping[str, np.ndarray], notes: tuple[str, ...]
 ) -> CostModel:
-    return CostModel(
-        llm=llm,
-        scale_usd=cost.scale_usd,
-        assumed_output_tokens=cost.assumed_output_tokens,
-        notes=notes,
-        **columns,
-    )
+    return replace(cost, llm=llm, notes=notes, **columns)
 
 
 def _mean(answers: Sequence[Answer], name: str) -> float:

@@ -1,7 +1,9 @@
 """How decisions are shown and written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from bayes_irt_router.cli.border import terminal
@@ -9,11 +11,14 @@ from bayes_irt_router.cli.border import terminal
 if TYPE_CHECKING:
     from bayes_irt_router.routing.decision import Decision
 
+    Sink = Callable[[Decision], None]
+
 FULL_TABLES = 4  # up to this many prompts get a table each; more share one
 
 
-def write_rows(decisions: "Iterator[Decision]", output: Path) -> None:
-    """One row for each decision; JSON Lines rows are those of the JSON, the others hold the choice alone."""
+@contextmanager
+def rows_to(output: Path) -> "Iterator[Sink]":
+    """Takes decisions, one row each; JSON Lines rows are those of the JSON, the others hold the choice alone."""
     import pyarrow as pa
 
     from bayes_irt_router.data.prompt_files import row_writer
@@ -33,17 +38,51 @@ def write_rows(decisions: "Iterator[Decision]", output: Path) -> None:
         "familiarity": pa.float64(),
         "explanation": pa.string(),
     }
+    nested = output.suffix.lower() == ".jsonl"
     with row_writer(output, types) as write:
-        for decision in decisions:
-            if output.suffix.lower() == ".jsonl":
-                write(plain(decision.to_dict()))
-            else:
-                write(decision.to_row())
+        yield lambda decision: write(plain(decision.to_dict()) if nested else decision.to_row())
 
 
-def with_bar(decisions: "Iterator[Decision]", total: int) -> "Iterator[Decision]":
-    """A progress bar on standard error where there is more than a moment's work."""
-    if total <= 64:
+@contextmanager
+def json_to(write: Callable[[str], object], content: Mapping[str, object]) -> "Iterator[Sink]":
+    """Takes decisions, and writes the JSON object that holds them as they come; the text is that of `json_text` of the whole.
+
+    Nothing is written before the first decision, and the end only if all went well.
+
+    Args:
+        write: appends a text.
+        content: the object, with an empty list of ``decisions``.
+    """
+    from bayes_irt_router.report.json_text import json_text
+
+    head, empty, tail = json_text(content).partition('"decisions": []')
+    between = head + empty.removesuffix("]")
+
+    def take(decision: "Decision") -> None:
+        nonlocal between
+        write(between + "\n" + indent(json_text(decision.to_dict()), 4 * " "))
+        between = ","
+
+    yield take
+    write("\n  ]" + tail + "\n" if between == "," else head + empty + tail + "\n")
+
+
+@contextmanager
+def json_file(output: Path, content: Mapping[str, object]) -> "Iterator[Sink]":
+    """The same into a file, which appears when it is complete."""
+    from bayes_irt_router.data.files import atomic_path
+
+    with (
+        atomic_path(output) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+        json_to(file.write, content) as take,
+    ):
+        yield take
+
+
+def with_bar(decisions: "Iterator[Decision]", total: int | None) -> "Iterator[Decision]":
+    """A progress bar on standard error where there is known to be more than a moment's work."""
+    if total is None or total <= 64:
         yield from decisions
         return
     from rich.console import Console

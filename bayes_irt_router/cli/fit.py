@@ -263,6 +263,7 @@ def _save(posterior: "Posterior", output: Path, training: Path | None) -> None:
 
 
 def _report(posterior: "Posterior", output: Path, json: bool) -> None:
+    from bayes_irt_router.inference.answer_length_convergence import answer_length_convergence
     from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.report.model_summary import model_json
     from bayes_irt_router.report.tables import gate_table
@@ -279,12 +280,17 @@ def _report(posterior: "Posterior", output: Path, json: bool) -> None:
             "The draws fail the convergence gate: the model is saved, and marked; raise --tune and --draws, and "
             "--target-accept if draws diverged.",
         )
+    lengths = answer_length_convergence(posterior)
+    if lengths is not None and not lengths.passed:
+        tell("warning", lengths.verdict)
     if json:
         print_json(json_text(model_json(posterior)), None, shown=True)
         return
     console = terminal()
     record = posterior.record
     console.print(gate_table(posterior.gate), "")
+    if lengths is not None and lengths.passed:
+        console.print(lengths.verdict, markup=False)
     for note in record["cost"]["notes"]:
         console.print(f"Cost: {note}", markup=False)
     console.print(

@@ -86,6 +86,10 @@ def frontier(
         print_json(text, None, shown=True)
         return
     console = terminal()
-    print_table("Accuracy and cost of an answer", result.table(), console)
+    caption = (
+        f"Predicted: expectation, with the {100 * level:g}% interval of accuracy over the parameters alone; replicated: the interval over "
+        "these queries' residuals and answers as well, in which what is observed should lie."
+    )
+    print_table("Accuracy and cost of an answer", result.table(), console, caption)
     for note in result.notes:
         console.print(note, markup=False)

@@ -1,7 +1,7 @@
 """Where the prompts of a command come from: typed, piped, or a file."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -10,8 +10,12 @@ from bayes_irt_router.errors import InputError
 NAME_COLUMNS = ("global index", "query_id", "id")
 
 
-def prompts_of(typed: list[str], source: str | None) -> tuple[int, Iterator[str]]:
-    """How many prompts there are, and the prompts, read as they are needed; a file is looked through first."""
+def prompts_of(typed: list[str], source: str | None) -> tuple[int | None, Iterator[str]]:
+    """How many prompts there are, and the prompts, read as they are needed.
+
+    A file is looked through first. Standard input cannot be: how many prompts it holds is unknown (None), and what is wrong with it comes
+    to light on the way.
+    """
     from bayes_irt_router.data.prompt_files import count_prompts, read_prompts
 
     if empty := [str(number) for number, prompt in enumerate(typed, 1) if not prompt.strip()]:
@@ -19,8 +23,7 @@ def prompts_of(typed: list[str], source: str | None) -> tuple[int, Iterator[str]
     if source is None:
         return len(typed), iter(typed)
     if source == "-":
-        piped = _lines(sys.stdin.buffer.read())
-        return len(typed) + len(piped), chain(typed, piped)
+        return None, chain(typed, piped_prompts(sys.stdin.buffer))
     return len(typed) + count_prompts(Path(source)), chain(typed, read_prompts(Path(source)))
 
 
@@ -42,14 +45,24 @@ def prompt_names(source: str | None, number: int) -> list[str]:
     return [str(position) for position in range(number)]
 
 
-def _lines(content: bytes) -> list[str]:
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"Standard input is not UTF-8 text (byte {error.start}); save it as UTF-8."
-        ) from None
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
+def piped_prompts(stream: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a stream that are not blank, one at a time.
+
+    Raises:
+        InputError: a line is not UTF-8, or the stream has ended without a prompt.
+    """
+    start, found = 0, False
+    for line in stream:
+        try:
+            text = line.decode("utf-8-sig" if start == 0 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"Standard input is not UTF-8 text (byte {start + error.start}); save it as UTF-8."
+            ) from None
+        start += len(line)
+        for prompt in text.splitlines():
+            if prompt.strip():
+                found = True
+                yield prompt.strip()
+    if not found:
         raise InputError("Standard input holds no prompt; write one a line.")
-    return prompts

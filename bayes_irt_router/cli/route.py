@@ -1,12 +1,15 @@
 """`birt route`: an LLM for each prompt."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_irt_router.cli.border import print_json, tell, terminal
-from bayes_irt_router.cli.decisions import print_decisions, with_bar, write_rows
+from bayes_irt_router.cli.border import tell, terminal
+from bayes_irt_router.cli.decisions import json_file, json_to, print_decisions, rows_to, with_bar
 from bayes_irt_router.cli.options import (
     CacheFolder,
     EncoderName,
@@ -15,9 +18,10 @@ from bayes_irt_router.cli.options import (
     Seed,
 )
 from bayes_irt_router.cli.prompts import prompt_names, prompts_of
-from bayes_irt_router.errors import InputError
+from bayes_irt_router.errors import InputError, gathered
 
 if TYPE_CHECKING:
+    from bayes_irt_router.routing.decision import Decision
     from bayes_irt_router.routing.limits import Limits
     from bayes_irt_router.routing.router import Request, Router
 
@@ -163,22 +167,31 @@ def route(
     from bayes_irt_router.data.files import TABLE_SUFFIXES
     from bayes_irt_router.data.rehearsal import rehearse_file
     from bayes_irt_router.inference.shipped import reference_model
-    from bayes_irt_router.report.json_text import json_text
     from bayes_irt_router.routing.limits import Limits as HardLimits
     from bayes_irt_router.routing.limits import names_of
     from bayes_irt_router.routing.router import Router, routing_json
 
     folder = reference_model() if model is None else model
-    total, texts = prompts_of(prompts or [], input)
+    problems: list[str] = []
+    total: int | None = None
+    texts: Iterator[str] = iter(())
+    shown: list[str] = []
+    with gathered(problems):
+        total, texts = prompts_of(prompts or [], input)
     for path in (output, routerarena):
         if path is not None:
-            rehearse_file(path)
-    router = Router.load(folder, encoder, cache_dir)
+            with gathered(problems):
+                rehearse_file(path)
+    try:
+        router = Router.load(folder, encoder, cache_dir)
+    except InputError as error:  # without a model there is nothing to hold the rest against
+        raise InputError([*problems, *error.problems]) from None
     if router.warning:
         tell("warning", router.warning)
     told: dict[str, object] = {}
     if prices is not None:
-        router, told = _repriced(router, prices)
+        with gathered(problems):
+            router, told = _repriced(router, prices)
     limits = HardLimits(
         names_of(allow),
         names_of(deny) or (),
@@ -187,27 +200,42 @@ def route(
         fallback,
         min_familiarity,
     ).named(router.posterior.llm_named)
-    request = _request(router, alpha, policy, option or [], limits, level, seed, explain)
+    with gathered(problems):
+        request = _request(router, alpha, policy, option or [], limits, level, seed, explain)
+    if problems:
+        raise InputError(problems)
+    content = routing_json([], alpha, request.policy) | told
     as_table = output is not None and output.suffix.lower() in TABLE_SUFFIXES
-    if as_table and output is not None and not json and routerarena is None:
-        write_rows(with_bar(router.route_each(texts, request), total), output)
-        terminal().print(f"{total:,} prompts are routed; the decisions are in {output}.", markup=False)
-        return
-    shown = list(texts)
-    decisions = list(with_bar(router.route_each(shown, request), total))
+    # What a person reads, and what RouterArena wants, needs all at once; the rest is written as it comes.
+    at_once = routerarena is not None or not (json or as_table)
+    if at_once:
+        shown = list(texts)
+        texts = iter(shown)
+    decisions: list[Decision] = []
+    sinks: list[Callable[[Decision], None]] = [decisions.append] if at_once else []
+    count = 0
+    with ExitStack() as stack:
+        if output is not None:
+            sinks.append(stack.enter_context(rows_to(output) if as_table else json_file(output, content)))
+        if json:
+            sinks.append(stack.enter_context(json_to(partial(typer.echo, nl=False), content)))
+        for decision in with_bar(router.route_each(texts, request), total):
+            count += 1
+            for take in sinks:
+                take(decision)
     if routerarena is not None:
         from bayes_irt_router.data.files import write_json
         from bayes_irt_router.report.routerarena import prediction_records
 
-        names = [*map(str, range(len(prompts or []))), *prompt_names(input, total - len(prompts or []))]
+        typed = len(prompts or [])
+        names = [*map(str, range(typed)), *prompt_names(input, count - typed)]
         write_json(routerarena, prediction_records(names, shown, decisions))
-    if json or output is not None:
-        text = json_text(routing_json(decisions, alpha, request.policy) | told)
-        if as_table and output is not None:
-            write_rows(iter(decisions), output)
-        print_json(text, None if as_table else output, shown=json)
-    if not json:
+    if json:
+        return
+    if at_once:
         print_decisions(shown, decisions)
+    else:
+        terminal().print(f"{count:,} prompts are routed; the decisions are in {output}.", markup=False)
 
 
 def _repriced(router: "Router", source: str) -> "tuple[Router, dict[str, object]]":
@@ -245,15 +273,11 @@ def _request(
 
     problems: list[str] = []
     chosen = None
-    try:
+    with gathered(problems):
         chosen = policy_named(policy, option)
-    except InputError as error:
-        problems += error.problems
     request = Request(alpha, chosen or ExpectedUtility(), limits, level, seed, explain)
-    try:
+    with gathered(problems):
         router.check(request)
-    except InputError as error:
-        problems += error.problems
     if problems:
         raise InputError(problems)
     return request

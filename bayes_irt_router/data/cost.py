@@ -36,7 +36,8 @@ class CostModel:
     """Everything needed to predict cost; arrays have one entry per LLM of `llm`, NaN where unknown.
 
     `scale_usd` is the dearest LLM's mean predicted cost over the training texts (NaN when no cost is
-    known): the unit of cost in the utility. It stays as fitted when candidates are left out.
+    known, until there are prices): the unit of cost in the utility. It stays as it is when candidates are left out.
+    `mean_characters` is the training texts' mean length, NaN in older folders.
     `assumed_output_tokens` is what was assumed for LLMs without output-token counts, `notes` say in words
     what was filled in.
     """
@@ -50,6 +51,7 @@ class CostModel:
     scale_usd: float
     assumed_output_tokens: int | None
     notes: tuple[str, ...]
+    mean_characters: float = float("nan")
 
     def predict_cost(
         self, texts: Sequence[str], allow: Sequence[str] | None = None
@@ -80,6 +82,11 @@ class CostModel:
         """Expected tokens of each text, as each LLM counts them."""
         return _lengths(texts)[:, None] / self.characters_per_token
 
+    def input_cost(self, texts: Sequence[str]) -> Float[np.ndarray, "query llm"]:
+        """The part of the predicted cost that the texts themselves have; 0 where costs were recorded as a whole, NaN where unknown."""
+        priced = self.input_tokens(texts) * self.input_price_per_million / 1e6
+        return np.where(np.isnan(self.mean_observed_cost_usd), priced, 0.0)
+
     def _cost(self, characters: Float[np.ndarray, " query"]) -> Float[np.ndarray, "query llm"]:
         input_tokens = characters[:, None] / self.characters_per_token
         cost = _priced(
@@ -88,7 +95,8 @@ class CostModel:
         return np.where(np.isnan(self.mean_observed_cost_usd), cost, self.mean_observed_cost_usd)
 
     def with_prices(self, prices: Mapping[str, Price]) -> "CostModel":
-        """The same model at other list prices; the scale stays, so that a given alpha weighs a dollar as before.
+        """The same model at other list prices; the scale stays, so that a given alpha weighs a dollar as before. Where none was
+        known, it is the dearest LLM's mean cost at the new prices.
 
         An LLM with a new price is priced by tokens from now on, also where its cost had been observed. LLMs that
         `prices` does not name keep theirs; names that the model does not know are left out. Where an LLM's output
@@ -116,7 +124,7 @@ class CostModel:
             notes.append(
                 f"Output tokens of {_named(self.llm, needs)} set to the other LLMs' median, {median:.0f}."
             )
-        return replace(
+        priced = replace(
             self,
             input_price_per_million=np.where(
                 new, [p.input_per_million if p else nan for p in known], self.input_price_per_million
@@ -126,6 +134,20 @@ class CostModel:
             mean_observed_cost_usd=np.where(new, nan, self.mean_observed_cost_usd),
             notes=tuple(notes),
         )
+        return priced.with_settled_scale()
+
+    def with_settled_scale(self) -> "CostModel":
+        """The same model; a scale that is unknown becomes the dearest LLM's mean cost over the training texts, if any cost is known.
+
+        Cost is linear in a text's length: their mean is enough. Where an older folder has none, output alone counts, and a note says so.
+        """
+        if not np.isnan(self.scale_usd):
+            return self
+        scaled = _with_scale(self, np.array([np.nan_to_num(self.mean_characters)]))
+        if not np.isnan(self.mean_characters) or np.isnan(scaled.scale_usd):
+            return scaled
+        note = "The unit of cost counts output tokens alone: the fit did not note how long its texts were."
+        return replace(scaled, notes=(*scaled.notes, note))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers for JSON; unknown values are None."""
@@ -133,6 +155,7 @@ class CostModel:
             "llm": list(self.llm),
             **{name: [_none_if_nan(value) for value in getattr(self, name)] for name in _PER_LLM},
             "scale_usd": _none_if_nan(self.scale_usd),
+            "mean_characters": _none_if_nan(self.mean_characters),
             "assumed_output_tokens": self.assumed_output_tokens,
             "notes": list(self.notes),
         }
@@ -144,12 +167,14 @@ class CostModel:
             llm = tuple(str(name) for name in content["llm"])
             arrays = {name: np.array(content[name], dtype=np.float64) for name in _PER_LLM}  # None: NaN
             scale, assumed = content["scale_usd"], content["assumed_output_tokens"]
+            length = content.get("mean_characters")
             model = cls(
                 llm=llm,
                 **arrays,
                 scale_usd=float("nan") if scale is None else float(scale),
                 assumed_output_tokens=None if assumed is None else int(assumed),
                 notes=tuple(str(note) for note in content["notes"]),
+                mean_characters=float("nan") if length is None else float(length),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"The saved cost model is damaged ({error!r}): fit again.") from error
@@ -211,9 +236,8 @@ def fit_cost(dataset: xr.Dataset, *, assume_output_tokens: int | None = None) ->
     if not counted.any():
         notes.append(f"Input tokens taken as characters / {CHARACTERS_PER_TOKEN:g}.")
 
-    model = CostModel(
-        llm, input_price, output_price, output_tokens, observed, ratio, float("nan"), assumed, tuple(notes)
-    )
+    arrays = (input_price, output_price, output_tokens, observed, ratio)
+    model = CostModel(llm, *arrays, float("nan"), assumed, tuple(notes), float(characters.mean()))
     return _with_scale(model, characters)
 
 

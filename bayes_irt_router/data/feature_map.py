@@ -1,6 +1,6 @@
 """From embedding and surface features to the columns that the item priors are regressed on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -51,6 +51,7 @@ class FeatureMap:
         landmarks: centroids of clusters of positions, shape (landmark, embedding_dim + surface).
         projection: ``K_LL^(-1/2) V``, shape (landmark, kernel).
         lengthscale: of the kernel, in units of the distance of positions (of two unrelated training queries about 2.4).
+        feature_mean: mean of phi over the training queries, shape (feature,): what an unremarkable query has.
         membership: which tasks a query looks like; None where tasks are not told apart.
     """
 
@@ -60,6 +61,7 @@ class FeatureMap:
     landmarks: Float[np.ndarray, "landmark position"]
     projection: Float[np.ndarray, "landmark kernel"]
     lengthscale: float
+    feature_mean: Float[np.ndarray, " feature"]
     membership: TaskMembership | None = None
 
     @property
@@ -162,6 +164,7 @@ class FeatureMap:
                 "landmarks": (("landmark", "position"), self.landmarks),
                 "projection": (("landmark", "kernel_feature"), self.projection),
                 "lengthscale": ((), self.lengthscale),
+                "feature_mean": ("feature", self.feature_mean),
             },
             coords={"surface_feature": list(self.surface_names)},
         )
@@ -177,14 +180,15 @@ class FeatureMap:
 
     @classmethod
     def from_dataset(cls, saved: xr.Dataset) -> "FeatureMap":
-        """The inverse of :meth:`to_dataset`."""
-        return cls(
+        """The inverse of :meth:`to_dataset`. A map of an older folder has no mean of phi: that over its landmarks stands in for it."""
+        found = cls(
             tuple(str(name) for name in saved["surface_feature"].values),
             saved["surface_mean"].values,
             saved["surface_scale"].values,
             saved["landmarks"].values,
             saved["projection"].values,
             float(saved["lengthscale"]),
+            np.zeros(0),
             TaskMembership(
                 tuple(str(name) for name in saved["task"].values),
                 saved["task_discriminant"].values,
@@ -196,6 +200,14 @@ class FeatureMap:
             if "task_share" in saved
             else None,
         )
+        known = "feature_mean" in saved
+        return replace(found, feature_mean=saved["feature_mean"].values if known else found._landmark_mean())
+
+    def _landmark_mean(self) -> Float[np.ndarray, " feature"]:
+        """Mean of phi over the landmarks; that of the standardised surface features is known to be 0."""
+        membership = None if self.membership is None else self.membership(self.landmarks)
+        none = np.zeros((len(self.landmarks), len(self.surface_names)))
+        return self._columns(none, self.landmarks, membership)[0].mean(axis=0, dtype=np.float64)
 
 
 def fit_feature_map(
@@ -247,17 +259,20 @@ def fit_feature_map(
     whitening = vectors[:, kept] / np.sqrt(values[kept])
     basis = _kernel(position, centres, lengthscale) @ whitening
     rotation = np.linalg.svd(basis, full_matrices=False)[2][:components].T
-    return FeatureMap(
+    found = FeatureMap(
         tuple(str(name) for name in dataset["surface_feature"].values[varying]),
         mean,
         scale,
         centres,
         whitening @ rotation,
         lengthscale,
+        np.zeros(0),
         fit_task_membership(position, dataset["task"].values.astype(str))
         if "task" in dataset.coords
         else None,
     )
+    features, _ = found.transform(embedding, surface[:, varying])
+    return replace(found, feature_mean=features.mean(axis=0, dtype=np.float64))
 
 
 def _standardised(

@@ -35,7 +35,7 @@ TARGETS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 @dataclass(frozen=True)
 class Band:
-    """Mean and equal-tailed interval over the posterior predictive draws."""
+    """Mean and equal-tailed interval over draws."""
 
     mean: float
     lower: float
@@ -51,8 +51,11 @@ class Point:
         options: of the policy.
         alpha: weight of correctness; None for a single LLM.
         answered: share of the queries that got an LLM.
-        accuracy: predicted, of the answered queries: with the answers' own noise, so that what is observed should lie inside.
-        cost_usd: the same for the mean cost.
+        accuracy: expected, of the answered queries; the band is over the parameters alone.
+        accuracy_replicated: the same with what is unknown about these queries and the noise of their answers, so that what is observed
+            should lie inside.
+        cost_usd: expected mean cost; the band is over the parameters alone.
+        cost_usd_replicated: the same with these very answers' lengths.
         observed_accuracy: what the chosen answers scored; NaN if none was chosen.
         observed_cost_usd: what they cost.
     """
@@ -62,7 +65,9 @@ class Point:
     alpha: float | None
     answered: float
     accuracy: Band
+    accuracy_replicated: Band
     cost_usd: Band
+    cost_usd_replicated: Band
     observed_accuracy: float
     observed_cost_usd: float
 
@@ -90,6 +95,7 @@ class Frontier:
         return {
             "schema_version": SCHEMA_VERSION,
             "level": self.level,
+            "bands": BANDS,
             "queries": self.queries,
             "candidates": list(self.candidates),
             "points": [asdict(point) for point in self.points],
@@ -104,7 +110,8 @@ class Frontier:
                     "policy": " ".join([point.policy, *(f"{k}={v}" for k, v in point.options.items())]),
                     "alpha": point.alpha,
                     "answered %": 100 * point.answered,
-                    "predicted %": 100 * point.accuracy.mean,
+                    "predicted %": _shown(point.accuracy.mean, point.accuracy),
+                    "replicated %": _shown(None, point.accuracy_replicated),
                     "observed %": 100 * point.observed_accuracy,
                     "predicted USD": point.cost_usd.mean,
                     "observed USD": point.observed_cost_usd,
@@ -116,6 +123,12 @@ class Frontier:
 
 
 SINGLE = "single"
+BANDS = {
+    "accuracy": "over the parameters alone: what more data would shrink",
+    "accuracy_replicated": "over the parameters, the queries' residuals and the answers: what is observed should lie inside",
+    "cost_usd": "over the parameters alone",
+    "cost_usd_replicated": "over the parameters, the queries' residuals and the answers' lengths",
+}
 
 
 def frontier(
@@ -155,6 +168,14 @@ def frontier(
     return Frontier((*points, *_singles(answered)), level, answered.llm, len(answered.score), answered.notes)
 
 
+def _shown(mean: float | None, band: Band) -> str:
+    """`71.2 (69.0 to 73.1)`, in percent; nothing where nothing was answered."""
+    if np.isnan(band.lower):
+        return ""
+    interval = f"{100 * band.lower:.0f} to {100 * band.upper:.0f}"
+    return interval if mean is None else f"{100 * mean:.1f} ({interval})"
+
+
 def default_settings(incumbent: str) -> list[Setting]:
     """Policies that weigh cost over alpha; policies with a target over the target, at alpha 0.5."""
     weighing = (ExpectedUtility(), LowerBound(), ProbabilityOfImprovement(incumbent), Equivalence())
@@ -180,14 +201,16 @@ def _point(
         options,
         alpha,
         float(one.answered.mean()),
-        _band(one.accuracy, level, some),
-        _band(one.cost, level, some),
+        _band(one.expected_accuracy, level, some),
+        _band(one.replicated_accuracy, level, some),
+        _band(one.mean_cost, level, some),
+        _band(one.replicated_cost, level, some),
         float(observed(one, answered.score).mean()) if some else float("nan"),
         float(observed(one, answered.cost_usd).mean()) if some else float("nan"),
     )
 
 
-def _band(draws: Float[np.ndarray, " draw"], level: float, some: bool) -> Band:
+def _band(draws: Float[np.ndarray, " draws"], level: float, some: bool) -> Band:
     if not some:
         return Band(float("nan"), float("nan"), float("nan"))
     lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
@@ -203,6 +226,8 @@ def _singles(answered: Answered) -> list[Point]:
             {"llm": name},
             None,
             1.0,
+            unknown,
+            unknown,
             unknown,
             unknown,
             float(answered.score[:, j].mean()),

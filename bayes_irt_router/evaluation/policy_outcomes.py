@@ -34,15 +34,20 @@ class Outcomes:
         choice: column of the candidates, -1 where the policy abstained.
         promised: posterior mean P(correct) of the choice; NaN where it abstained.
         expected_cost: in USD; NaN where it abstained.
-        accuracy: draws of the replicated mean score of the answered queries: parameters, the queries' residuals, the answers.
-        cost: draws of the replicated mean cost of the answered queries.
+        expected_accuracy: draws, over the parameters alone, of the expected mean score of the answered queries: what more data would
+            shrink, and what many more queries like these would score.
+        replicated_accuracy: draws of the mean score of these very queries: parameters, the queries' residuals, the answers.
+        mean_cost: draws, over the parameters alone, of the expected mean cost of the answered queries.
+        replicated_cost: draws of the mean cost of these very answers.
     """
 
     choice: Int[np.ndarray, " query"]
     promised: Float[np.ndarray, " query"]
     expected_cost: Float[np.ndarray, " query"]
-    accuracy: Float[np.ndarray, " draw"]
-    cost: Float[np.ndarray, " draw"]
+    expected_accuracy: Float[np.ndarray, " draw"]
+    replicated_accuracy: Float[np.ndarray, " draw"]
+    mean_cost: Float[np.ndarray, " cost_draw"]
+    replicated_cost: Float[np.ndarray, " cost_draw"]
 
     @property
     def answered(self) -> Bool[np.ndarray, " query"]:
@@ -102,7 +107,7 @@ def outcomes(
     draws: int = DRAWS,
     seed: int = 0,
     candidates: Sequence[str] | None = None,
-    cost_factor: Mapping[str, float] | None = None,
+    output_factor: Mapping[str, float] | None = None,
 ) -> list[Outcomes]:
     """Let each setting choose for each query.
 
@@ -113,13 +118,14 @@ def outcomes(
         draws: of the posterior that are used.
         seed: of residuals and replicated answers.
         candidates: fewer than those that answered.
-        cost_factor: by LLM, what predicted costs are multiplied by (for hidden tokens).
+        output_factor: by LLM, what the predicted cost of output is multiplied by (for hidden tokens); that of input stays. A cost that
+            is predicted from recorded costs has no parts, and is multiplied as a whole.
     """
     router = replace(router, posterior=router.posterior.thin(draws))
     llm = router.posterior.llm
     columns = np.array([llm.index(name) for name in answered.llm])
     allowed = np.isin(answered.llm, answered.llm if candidates is None else list(candidates))
-    factor = np.array([(cost_factor or {}).get(name, 1.0) for name in answered.llm])
+    factor = np.array([(output_factor or {}).get(name, 1.0) for name in answered.llm])
     rng = np.random.default_rng([seed, 2])
     size = len(answered.score)
     found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in settings]
@@ -127,17 +133,20 @@ def outcomes(
         queries = answered.queries.isel(query=slice(start, start + BATCH))
         posed = router.pose(queries, Request(seed=seed + start))
         full = posed.problem
+        texts = [str(text) for text in queries["text"].values]
+        # cost = input + factor * output
+        beside = np.nan_to_num(router.cost.input_cost(texts)[:, columns] * (1.0 - factor))
         problem = DecisionProblem(
             answered.llm,
             full.p_correct[..., columns],
             full.p_correct_conditional[..., columns],
-            full.cost_usd[..., columns] * factor,
-            full.cost_usd_conditional[..., columns] * factor,
+            full.cost_usd[..., columns] * factor + beside,
+            full.cost_usd_conditional[..., columns] * factor + beside,
             np.broadcast_to(allowed, (queries.sizes["query"], len(columns))),
             full.alpha,
             full.scale,
         )
-        replicated = posed.cost_usd_replicated[..., columns] * factor
+        replicated = posed.cost_usd_replicated[..., columns] * factor + beside
         right = (rng.random(problem.p_correct.shape) < problem.p_correct_conditional).astype(np.float32)
         by_alpha = {alpha: replace(problem, alpha=alpha) for alpha in {one.alpha for one in settings}}
         for one, parts in zip(settings, found, strict=True):
@@ -150,7 +159,9 @@ def outcomes(
                     choice,
                     np.where(some, problem.mean_p[row, at], np.nan),
                     np.where(some, problem.mean_cost[row, at], np.nan),
+                    (problem.p_correct[:, row, at] * some).sum(axis=1, dtype=np.float64),
                     (right[:, row, at] * some).sum(axis=1, dtype=np.float64),
+                    (problem.cost_usd[:, row, at] * some).sum(axis=1, dtype=np.float64),
                     (replicated[:, row, at] * some).sum(axis=1, dtype=np.float64),
                 )
             )
@@ -160,8 +171,8 @@ def outcomes(
 def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> Outcomes:
     choice, promised, expected = (np.concatenate([part[k] for part in parts]) for k in range(3))
     count = max(int((choice >= 0).sum()), 1)
-    right, cost = (np.sum([part[k] for part in parts], axis=0) / count for k in (3, 4))
-    return Outcomes(choice, promised, expected, right, cost)
+    means = (np.sum([part[k] for part in parts], axis=0) / count for k in range(3, 7))
+    return Outcomes(choice, promised, expected, *means)
 
 
 def observed(one: Outcomes, cells: Float[np.ndarray, "query llm"]) -> Float[np.ndarray, " answered"]:

@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import solve_triangular
 
+from bayes_irt_router.inference.answer_length_convergence import largest_r_hat_and_smallest_ess
 from bayes_irt_router.irt.answer_length import NOTHING, SPREAD_LIMIT, TOKENS, USD
 
 COMPONENTS = 16  # principal components of the features along which LLMs' lengths may differ
@@ -67,7 +68,8 @@ def sample_answer_lengths(
     Returns:
         ``intercept``, ``noise_sd`` (draw, llm), ``llm_weight`` (draw, llm, component), ``weight`` (draw, feature), ``residual_sd``,
         ``novelty_factor``, ``spread_intercept`` (draw), ``spread_weight`` (draw, component), ``projection`` (feature, component),
-        ``unit`` and ``counted`` (llm), and ``r_hat``, the largest of intercepts and SDs. Nothing if no answer has a length.
+        ``unit`` and ``counted`` (llm), and ``r_hat``, the largest, and ``ess``, the smallest, of intercepts and SDs. Nothing if no answer
+        has a length.
     """
     lengths = observed_lengths(data)
     if not lengths.observed.any():
@@ -84,7 +86,7 @@ def sample_answer_lengths(
         chains.append(sampler.run(warm_up, draws))
     # (draw, ...) after (chain, draw, ...)
     drawn = {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
-    r_hat = _largest_r_hat(drawn)
+    r_hat, ess = largest_r_hat_and_smallest_ess(drawn)
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in drawn.items()}
     # In terms of the features as they are, not centred.
     slopes = flat["weight"][:, None, :] + flat["llm_weight"] @ axes
@@ -104,6 +106,7 @@ def sample_answer_lengths(
             "unit": ("llm", np.array(lengths.unit)),
             "counted": ("llm", lengths.observed.sum(axis=0)),
             "r_hat": ((), r_hat),
+            "ess": ((), ess),
         },
         coords={
             "llm": data["llm"].values.astype(str),
@@ -298,13 +301,3 @@ def _inverse_gamma(
     shape: np.ndarray | float, scale: np.ndarray | float, rng: np.random.Generator
 ) -> np.ndarray:
     return np.asarray(scale / rng.gamma(shape))
-
-
-def _largest_r_hat(drawn: dict[str, np.ndarray]) -> float:
-    """Of intercepts, noise and residual SDs; two chains, each cut in two, as in the convergence gate."""
-    import arviz as az
-
-    names = ("intercept", "noise_sd", "residual_sd")
-    tree = az.from_dict({"posterior": {name: drawn[name] for name in names}})
-    found = az.rhat(tree)
-    return float(max(found[name].max() for name in names))

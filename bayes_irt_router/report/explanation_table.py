@@ -11,7 +11,9 @@ MOST_TRAITS = 8  # a model with more of them shows those that separate LLMs most
 
 
 def explanation_table(explanation: Explanation) -> Group:
-    """What the query leans on (logits of difficulty, logits for each SD of a trait), what it resembles, and two sentences."""
+    """What the query leans on (logits of difficulty from the mean fitted query, logits for each SD of a trait), what it resembles, and
+    two sentences.
+    """
     rows = [
         ("difficulty", one.feature.replace("_", " "), f"{one.mean:+.2f} logits, SD {one.sd:.2f}")
         for one in explanation.contributions[:MOST_FEATURES]
@@ -21,9 +23,8 @@ def explanation_table(explanation: Explanation) -> Group:
         (
             "difficulty",
             "in all",
-            f"{explanation.difficulty:+.2f} logits"
-            if percentile is None
-            else f"harder than {percentile:.0f}% of the fitted queries",
+            f"{explanation.difficulty - explanation.mean_difficulty:+.2f} logits from the mean fitted query"
+            + ("" if percentile is None else f", harder than {percentile:.0f}% of them"),
         )
     )
     rows += [

@@ -10,6 +10,7 @@ import xarray as xr
 from bayes_irt_router.data.linking import source_names
 from bayes_irt_router.evaluation.link_checks import LEVEL, LinkCheck, widening
 from bayes_irt_router.evaluation.linked_fits import SourceScores
+from bayes_irt_router.inference.answer_length_convergence import answer_length_convergence
 from bayes_irt_router.inference.posterior import Posterior
 
 SCORES = ("log_loss", "brier", "auc", "ece", "ece_replicated_95", "calibration_slope", "coverage_89")
@@ -65,6 +66,7 @@ def model_card(posterior: Posterior, facts: CardFacts) -> str:
     """The card as Markdown."""
     record = posterior.record
     model, sampler = record["model"], record["sampler"]
+    lengths = answer_length_convergence(posterior)
     parts = [
         f"# {facts.name}",
         f"A {record['kind'].upper()} with {model['traits']} traits, fitted to {record['data']['responses']:,} scored answers of "
@@ -85,6 +87,7 @@ def model_card(posterior: Posterior, facts: CardFacts) -> str:
         f"NUTS ({sampler['backend']}), {sampler['chains']} chains of {sampler['draws']:,} draws after {sampler['tune']:,}, seed "
         f"{record['seed']}, {record['seconds']:,.0f} s on {record['device']}. {posterior.gate.verdict}",
         markdown_table(posterior.gate.summary()),
+        *([] if lengths is None else [lengths.verdict]),
         f"{facts.landmarks_of_one} of {record['feature_map']['landmarks']} landmarks of the feature map stand where one training "
         "query's embedding stands; the others are means of several.",
         "## Held-out scores",

@@ -1,11 +1,13 @@
 """A fitted model told in tables and as one JSON object: `birt info`, and the end of `birt fit`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
+from bayes_irt_router.inference.answer_length_convergence import answer_length_convergence
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.ability_profile import profile_frame, profile_table
 from bayes_irt_router.report.json_text import plain
@@ -16,7 +18,8 @@ SCHEMA_VERSION = 1
 
 
 def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
-    """What ``birt info --json`` prints: the record of the fit, the gate, and the LLMs by falling ability.
+    """What ``birt info --json`` prints: the record of the fit, the gate, how the answer-length model converged, and the LLMs by
+    falling ability.
 
     ``llms`` is a list of ``{llm, answers, mean_score, ability: {mean, lower, upper, level}, ...}``, the
     ability that of the general trait. Of a NIRT also ``abilities``, a list of :func:`profile_frame`'s rows, and ``training``, a list of
@@ -45,6 +48,8 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
         },
         "llms": llms,
     }
+    if (lengths := answer_length_convergence(posterior)) is not None:
+        content["answer_length"] = {"passed": lengths.passed, "verdict": lengths.verdict, **asdict(lengths)}
     if posterior.record["kind"] == "nirt":
         content["abilities"] = profile_frame(posterior, level).to_dict(orient="records")
         content["training"] = training_frame(posterior).to_dict(orient="records")
@@ -52,7 +57,7 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
 
 
 def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> None:
-    """Print what a model is, its priors, its LLMs, the convergence gate, and the notes on costs."""
+    """Print what a model is, its priors, its LLMs, the convergence gate and that of answer lengths, and the notes on costs."""
     record = posterior.record
     facts = pd.DataFrame(_facts(posterior), columns=["", "value"])
     print_table("Model", facts, console)
@@ -74,6 +79,8 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
         caption = "Negative ELBO an answer, and log loss of validation queries: mean, lowest and highest of the networks."
         print_table("Training", some_passes(training_frame(posterior)), console, caption)
     console.print(gate_table(posterior.gate))
+    if (lengths := answer_length_convergence(posterior)) is not None:
+        console.print(lengths.verdict, markup=False)
     for note in record["cost"]["notes"]:
         console.print(f"Cost: {note}", markup=False)
     for note in record.get("notes", []):

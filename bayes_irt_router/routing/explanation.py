@@ -12,12 +12,15 @@ from bayes_irt_router.routing.decision_problem import DecisionProblem
 from bayes_irt_router.routing.item_insight import item_insight
 
 NEIGHBOURS = 5
+MOST_NAMED = 3  # contributions that the sentence names; the others are in the list
 MEANING = "likeness to known queries"  # what all features of the kernel are called together
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What a feature adds to the query's difficulty: weight times feature, in logits; positive is harder."""
+    """What a feature adds to the query's difficulty beside what it adds to that of the mean fitted query: weight times the feature's
+    difference from its mean, in logits; positive is harder.
+    """
 
     feature: str
     mean: float
@@ -49,10 +52,11 @@ class Explanation:
 
     Attributes:
         difficulty: predicted mean, in logits.
+        mean_difficulty: the same of the mean fitted query.
         difficulty_percentile: share of the fitted queries, in percent, whose posterior mean difficulty is lower; None where the
             model does not hold them.
-        contributions: to the difficulty, largest first; with the intercept they sum to ``difficulty``. The features of the embedding
-            are one entry.
+        contributions: to the difficulty, largest first; with ``mean_difficulty`` they sum to ``difficulty``. The features of the
+            embedding are one entry.
         traits: in the order of the model.
         neighbours: the most similar fitted queries, most similar first.
         runner_up: the LLM that the policy puts second, None without one.
@@ -63,6 +67,7 @@ class Explanation:
     """
 
     difficulty: float
+    mean_difficulty: float
     difficulty_percentile: float | None
     contributions: tuple[Contribution, ...]
     traits: tuple[TraitLean, ...]
@@ -103,8 +108,9 @@ def explain(
 
     found = []
     for query, order in enumerate(chosen):
-        contributions = _contributions(insight.added(query), insight.other[:, query], names, meaning)
+        contributions = _contributions(insight.added(query), insight.other(query), names, meaning)
         difficulty = float(insight.difficulty[:, query].mean())
+        mean_difficulty = float(insight.reference[:, query].mean())
         percentile = float(100 * (insight.fitted < difficulty).mean()) if insight.fitted.size else None
         traits = tuple(
             TraitLean(str(name), float(a.mean()), float(a.std()))
@@ -122,12 +128,19 @@ def explain(
         sentences = (
             _first_sentence(reasons[query], runner_up, better),
             _second_sentence(
-                percentile, contributions, neighbours, epistemic, residual, insight.words[query]
+                difficulty - mean_difficulty,
+                percentile,
+                contributions,
+                neighbours,
+                epistemic,
+                residual,
+                insight.words[query],
             ),
         )
         found.append(
             Explanation(
                 difficulty,
+                mean_difficulty,
                 percentile,
                 contributions,
                 traits,
@@ -184,6 +197,7 @@ def _first_sentence(reason: str, runner_up: str | None, better: float | None) ->
 
 
 def _second_sentence(
+    shift: float,
     percentile: float | None,
     contributions: Sequence[Contribution],
     neighbours: Sequence[Neighbour],
@@ -191,14 +205,7 @@ def _second_sentence(
     residual: float | None,
     words: str,
 ) -> str:
-    parts = [f"{one.feature.replace('_', ' ')} ({one.mean:+.2f})" for one in contributions[:3]]
-    sentence = (
-        "The query's difficulty is judged by its text alone"
-        if percentile is None
-        else f"The query looks harder than {percentile:.0f}% of the fitted ones"
-    )
-    if parts:
-        sentence += f", mostly by its {', '.join(parts)}"
+    sentence = difficulty_clause(shift, percentile, contributions)
     if words:
         sentence += f"; it asks for {words}"
     if neighbours:
@@ -211,3 +218,18 @@ def _second_sentence(
             f"{residual:.2f} of the query's own)"
         )
     return f"{sentence}."
+
+
+def difficulty_clause(shift: float, percentile: float | None, contributions: Sequence[Contribution]) -> str:
+    """How hard the query is against the fitted ones, with the contributions of that direction; `shift` is from their mean, in logits."""
+    harder = shift > 0
+    if percentile is None:
+        clause = f"The query looks {'harder' if harder else 'easier'} than the mean fitted one by {abs(shift):.2f} logits"
+    elif (percentile > 50) != harder:  # difficulties are skewed: between their mean and their median
+        return f"The query looks about as hard as the fitted ones are on average, and harder than {percentile:.0f}% of them"
+    else:
+        share = percentile if harder else 100 - percentile
+        clause = f"The query looks {'harder' if harder else 'easier'} than {share:.0f}% of the fitted ones"
+    alike = [one for one in contributions if one.mean != 0 and (one.mean > 0) == harder]
+    parts = [f"{one.feature.replace('_', ' ')} ({one.mean:+.2f})" for one in alike[:MOST_NAMED]]
+    return clause + (f", mostly by its {', '.join(parts)}" if parts else "")

@@ -64,16 +64,19 @@ class Limits:
         told = f"the tags are {', '.join(known)}" if known else "the fitted LLMs declare no capabilities"
         missing = [tag for tag in self.require if tag.strip().casefold() not in known]
         problems += [f"No LLM declares the capability {tag!r}; {told}." for tag in missing]
-        if not problems:
-            left = self.static(llms)
-            if not left.any():
-                problems.append(
-                    "No candidate LLM is left: allow at least one, deny fewer, or require fewer capabilities."
-                )
-            elif self.fallback is not None and not left[names.index(self.fallback)]:
-                problems.append(
-                    f"The fallback {self.fallback} is denied, not allowed, or lacks a required capability; choose another."
-                )
+        left = self.static(llms)
+        # What is told above may be all that leaves nobody; saying so again would not help.
+        told_already = bool(missing) or bool(
+            self.allow and set(self.allow) <= {*both, *set(self.allow) - set(names)}
+        )
+        if not left.any() and not told_already:
+            problems.append(
+                "No candidate LLM is left: allow at least one, deny fewer, or require fewer capabilities."
+            )
+        elif left.any() and self.fallback in names and not left[names.index(self.fallback)]:
+            problems.append(
+                f"The fallback {self.fallback} is denied, not allowed, or lacks a required capability; choose another."
+            )
         return problems
 
     def static(self, llms: xr.Dataset) -> Bool[np.ndarray, " llm"]:

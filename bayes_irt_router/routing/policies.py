@@ -45,8 +45,8 @@ def expected_utility(
         return p_correct.astype(np.float64)
     if not 0 < scale < np.inf:
         raise InputError(
-            f"Cost counts at alpha {alpha}, but its scale is unknown: fit with prices and output tokens, or "
-            "use alpha 1."
+            f"Cost counts at alpha {alpha}, but its scale is unknown: give the LLMs' prices (--prices), fit with prices and output "
+            "tokens, or use alpha 1."
         )
     return alpha * p_correct.astype(np.float64) - (1 - alpha) * cost_usd / scale
 

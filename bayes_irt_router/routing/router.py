@@ -15,7 +15,7 @@ from bayes_irt_router.data.encoder import Encoder, TextEncoder
 from bayes_irt_router.data.featurize import featurize
 from bayes_irt_router.data.prices import Price
 from bayes_irt_router.data.surface import features_named
-from bayes_irt_router.errors import InputError
+from bayes_irt_router.errors import InputError, gathered
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.storage import load
 from bayes_irt_router.routing.cost_prediction import predict_cost
@@ -178,50 +178,53 @@ class Router:
                 unknown; what can be told before routing is told at once.
         """
         given = {"prompts": prompts, "allow": allow, "deny": deny, "require": require}
-        if bare := [name for name, value in given.items() if isinstance(value, str)]:
-            raise InputError(
-                [
-                    f"{name} is one text where a list of texts is wanted; write [{given[name]!r}]."
-                    for name in bare
-                ]
-            )
+        problems = [
+            f"{name} is one text where a list of texts is wanted; write [{value!r}]."
+            for name, value in given.items()
+            if isinstance(value, str)
+        ]
+        if not isinstance(prompts, str):
+            with gathered(problems):
+                _refuse_empty(prompts)
         limits = Limits(
-            None if allow is None else tuple(allow),
-            tuple(deny),
+            None if allow is None or isinstance(allow, str) else tuple(allow),
+            _listed(deny),
             max_cost,
-            tuple(require),
+            _listed(require),
             fallback,
             min_familiarity,
         )
         request = Request(alpha, policy or ExpectedUtility(), limits, level, seed, explain)
+        with gathered(problems):
+            self.check(request)
+        if problems:
+            raise InputError(problems)
         return list(self.route_each(prompts, request))
 
     def check(self, request: Request) -> None:
         """Raise InputError if the request cannot be served by this model; every problem is listed."""
         llms = self.posterior.tree["llms"].to_dataset()
         problems: list[str] = []
-        try:
+        with gathered(problems):
             check_alpha(request.alpha)
-        except InputError as error:
-            problems += error.problems
         if not 0 < request.level < 1:
             problems.append(f"level is {request.level}, but it must be between 0 and 1, for instance 0.89.")
-        wrong = request.limits.problems(llms)
-        problems += wrong
+        problems += request.limits.problems(llms)
         names, static = self.posterior.llm, request.limits.static(llms)
         incumbent = policy_options(request.policy).get("incumbent")
         if incumbent is not None and incumbent not in names:
             problems.append(
                 f"The incumbent {incumbent!r} is not among the fitted LLMs: {', '.join(sorted(names))}."
             )
-        elif incumbent is not None and not wrong and not static[names.index(incumbent)]:
+        elif incumbent is not None and static.any() and not static[names.index(incumbent)]:
             problems.append(
                 f"The incumbent {incumbent} is denied, not allowed, or lacks a required capability; choose another."
             )
         needs = request.policy.always_needs_cost or request.alpha < 1 or request.limits.max_cost is not None
-        if needs and not problems:
+        if needs and static.any():
             left = [name for name, is_left in zip(names, static, strict=True) if is_left]
-            self.cost.predict_cost([], left)
+            with gathered(problems):
+                self.cost.predict_cost([], left)
         if problems:
             raise InputError(problems)
 
@@ -277,6 +280,11 @@ class Router:
         orders = [[] if d.llm is None else [c.llm for c in d.candidates] for d in decisions]
         told = explain(self.posterior, queries, posed.problem, orders, [d.reason for d in decisions])
         return [replace(d, explanation=one) for d, one in zip(decisions, told, strict=True)]
+
+
+def _listed(names: Sequence[str]) -> tuple[str, ...]:
+    """Nothing of a bare text, which is an error of its own: its letters would be many unknown names."""
+    return () if isinstance(names, str) else tuple(names)
 
 
 def _refuse_empty(prompts: Sequence[str], start: int = 0) -> None:

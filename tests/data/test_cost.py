@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_irt_router.data.cost import CostModel, fit_cost, observed_cost
+from bayes_irt_router.data.prices import Price
 from bayes_irt_router.errors import InputError
 
 NAN = float("nan")
@@ -95,6 +96,25 @@ def test_without_any_prices_the_fit_is_valid_and_the_use_is_not():
     assert np.isnan(model.scale_usd)
     with pytest.raises(InputError, match="all LLMs"):
         model.predict_cost(["abc"])
+
+
+def test_prices_that_come_after_the_fit_settle_the_scale():
+    prices = {"a": Price(1.0, 3.0, ""), "b": Price(2.0, 4.0, "")}
+    fitted = fit_cost(bank(input_price=(1.0, 2.0), output_price=(3.0, 4.0)))
+    later = fit_cost(bank(input_price=None, output_price=None)).with_prices(prices)
+    assert later.scale_usd == pytest.approx(fitted.scale_usd)
+    assert (
+        CostModel.from_dict(later.to_dict()).with_prices({"b": Price(9.0, 9.0, "")}).scale_usd
+        == later.scale_usd
+    )
+
+
+def test_without_the_texts_lengths_the_scale_counts_output_tokens_and_says_so():
+    saved = fit_cost(bank(input_price=None, output_price=None)).to_dict()
+    del saved["mean_characters"]  # as older versions wrote it
+    older = CostModel.from_dict(saved).with_prices({"a": Price(1.0, 3.0, ""), "b": Price(2.0, 4.0, "")})
+    assert older.scale_usd == pytest.approx(np.max(older.mean_output_tokens * [3.0, 4.0]) / 1e6)
+    assert "output tokens alone" in older.notes[-1]
 
 
 def test_zero_is_a_price():

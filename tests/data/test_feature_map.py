@@ -191,6 +191,17 @@ def test_dataset_round_trip():
     assert again.feature_names == feature_map.feature_names
 
 
+def test_the_map_knows_the_mean_of_phi_and_an_older_one_nearly():
+    data = clustered()
+    feature_map = fit_feature_map(data)
+    phi = feature_map.apply(data)["features"].values
+    np.testing.assert_allclose(feature_map.feature_mean, phi.mean(axis=0), atol=1e-6)
+    older = FeatureMap.from_dataset(feature_map.to_dataset().drop_vars("feature_mean"))
+    assert older.feature_mean.shape == feature_map.feature_mean.shape
+    off = np.linalg.norm(older.feature_mean - feature_map.feature_mean)
+    assert off < 0.2 * np.linalg.norm(phi - phi.mean(axis=0), axis=1).mean()
+
+
 def test_a_dataset_without_embedding_or_surface_is_refused():
     data, feature_map = clustered(), fit_feature_map(clustered())
     bare = data.drop_vars(["embedding", "surface"])

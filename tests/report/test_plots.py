@@ -205,7 +205,9 @@ def test_a_decision_needs_an_explanation():
     bare = Decision(0, "a$b", "why", (candidate,))
     with pytest.raises(InputError, match="explain=True"):
         decision_explanation(bare)
-    told = Explanation(0.5, 40.0, (Contribution("digits", 0.3, 0.1),), (), (), None, None, 0.1, 0.1, ("", ""))
+    told = Explanation(
+        0.5, 0.2, 40.0, (Contribution("digits", 0.3, 0.1),), (), (), None, None, 0.1, 0.1, ("", "")
+    )
     figure = decision_explanation(replace(bare, explanation=told))
     assert "0.00001 USD" in [text.get_text() for text in figure.axes[0].texts]
 

@@ -13,7 +13,8 @@ from bayes_irt_router.inference.posterior import ANSWER_LENGTH
 from bayes_irt_router.irt.response import item_distribution
 from bayes_irt_router.routing.correctness_policies import MinSuccess
 from bayes_irt_router.routing.cost_prediction import predict_cost
-from bayes_irt_router.routing.explanation import NEIGHBOURS
+from bayes_irt_router.routing.explanation import NEIGHBOURS, Contribution, difficulty_clause
+from bayes_irt_router.routing.item_insight import item_insight
 from bayes_irt_router.routing.limits import Limits
 from bayes_irt_router.routing.router import Request, Router
 from bayes_irt_router.routing.utility_policies import ProbabilityOfImprovement
@@ -51,15 +52,36 @@ def test_contributions_add_up_to_the_difficulty(router, queries, decisions):
     draws = router.posterior.draws
     mapped = router.posterior.feature_map.apply(queries)
     items = item_distribution(draws, mapped["features"].values, mapped["novelty"].values)
-    intercept = float(draws["difficulty_mean"].mean())
     for query, decision in enumerate(decisions):
         told = decision.explanation
         assert told.difficulty == pytest.approx(items.difficulty_mean[:, query].mean(), abs=1e-4)
-        total = intercept + sum(one.mean for one in told.contributions)
+        total = told.mean_difficulty + sum(one.mean for one in told.contributions)
         assert total == pytest.approx(told.difficulty, abs=1e-4)
         sizes = [abs(one.mean) for one in told.contributions]
         assert sizes == sorted(sizes, reverse=True)
         assert 0 <= told.difficulty_percentile <= 100
+
+
+def test_contributions_are_counted_from_the_mean_fitted_query(router, bank):
+    # The fitted queries' features lie around their mean, so what each feature adds has mean 0 over them.
+    fitted = bank().drop_vars(["score", "trials"])
+    insight = item_insight(router.posterior, router.posterior.feature_map.apply(fitted))
+    added = np.array([insight.added(query).mean(axis=0) for query in range(fitted.sizes["query"])])
+    np.testing.assert_allclose(added.mean(axis=0), 0.0, atol=1e-5)
+    mean = insight.difficulty.mean(axis=1)
+    np.testing.assert_allclose(insight.reference[:, 0], mean, atol=1e-4)
+
+
+@pytest.mark.parametrize("percentile", [None, 3.0, 49.0, 51.0, 97.0])
+@pytest.mark.parametrize("shift", [-0.4, 0.4])
+def test_what_makes_a_query_hard_never_contradicts_how_hard_it_is(shift, percentile):
+    parts = (Contribution("length", 3 * shift, 0.1), Contribution("digits", -2 * shift, 0.1))
+    clause = difficulty_clause(shift, percentile, parts)
+    assert "digits" not in clause
+    agrees = percentile is None or (percentile > 50) == (shift > 0)
+    assert ("length" in clause) == agrees
+    if agrees:
+        assert ("harder" if shift > 0 else "easier") in clause
 
 
 def test_the_runner_up_is_the_next_candidate_and_may_have_been_better(decisions):

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from bayes_irt_router.data.encoder import TextEncoder
+from bayes_irt_router.data.prices import Price
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.storage import save
+from bayes_irt_router.routing.correctness_policies import MinSuccess
 from bayes_irt_router.routing.router import BATCH, Router, routing_json
+from bayes_irt_router.routing.utility_policies import ExpectedUtility
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ["What is 12 + 30?", "Name the capital of Norway.", "Write a function that reverses a list."]
@@ -146,6 +149,36 @@ def test_wrong_requests(router, prompts, options, problem):
         router.route(prompts, **options)
 
 
+def test_all_that_is_wrong_is_told_at_once(router):
+    first, second = router.posterior.llm[:2]
+    with pytest.raises(InputError) as caught:
+        router.route(
+            ["fine", " "],
+            alpha=2.0,
+            allow=[first, "gpt-0"],
+            deny=[second, "gpt-1"],
+            fallback=second,
+            level=1.0,
+        )
+    told = "\n".join(caught.value.problems)
+    words = ("Prompt 2", "alpha is 2", "'gpt-0'", "'gpt-1'", f"fallback {second} is denied", "level is 1")
+    assert all(word in told for word in words)
+    assert len(caught.value.problems) == len(words)
+
+
+def test_costs_that_are_unknown_are_told_with_the_rest(router):
+    cost = dict(router.posterior.record["cost"])
+    unknown = [None] * len(cost["llm"])
+    cost |= {"input_price_per_million": unknown, "output_price_per_million": unknown, "scale_usd": None}
+    free = replace(
+        router, posterior=replace(router.posterior, record=router.posterior.record | {"cost": cost})
+    )
+    with pytest.raises(InputError) as caught:
+        free.route(PROMPTS, max_cost=-1.0, level=0.0)
+    told = "\n".join(caught.value.problems)
+    assert all(word in told for word in ("level is 0", "max_cost is -1", "cost of all LLMs is unknown"))
+
+
 def test_a_text_in_place_of_a_list_is_not_taken_for_its_letters(router):
     with pytest.raises(InputError) as caught:
         router.route("Why?", deny="best")
@@ -167,6 +200,14 @@ def test_a_model_without_prices_routes_by_correctness_only(router):
     assert all(candidate.cost_usd is None for candidate in decision.candidates)
     with pytest.raises(InputError, match="unknown"):
         free.route(PROMPTS, alpha=0.8)
+    # Prices that come later make utilities, whatever the policy, as those of the fit do.
+    priced = free.with_prices({name: Price(1.0, 2.0, "") for name in free.posterior.llm})
+    for policy in (ExpectedUtility(), MinSuccess(0.1)):
+        (decision,) = priced.route(PROMPTS[:1], alpha=0.8, policy=policy)
+        for candidate in decision.candidates:
+            assert candidate.utility is not None
+            assert -1 < candidate.utility < 1
+            assert candidate.cost_usd > 0
 
 
 def test_a_model_that_failed_the_gate_warns(router):

@@ -14,8 +14,9 @@ LEAST_ANSWERED = 0.1
 def accuracy_cost_frontier(frontier: Frontier) -> "Figure":
     """Mean cost of an answer (logarithmic) against accuracy: a line and a band for each policy, markers for what was observed.
 
-    The bands are over the posterior predictive draws, answers' noise included. Grey crosses are single LLMs, as observed. Settings
-    that answer less than a tenth of the queries are left out.
+    The darker bands are of expected accuracy, over the parameters alone: what more data would shrink. The lighter ones are of replicated
+    accuracy, over these queries' residuals and answers as well: the markers should lie inside. Grey crosses are single LLMs, as
+    observed. Settings that answer less than a tenth of the queries are left out.
     """
     figure = new_figure(9, 6)
     axes = figure.subplots()
@@ -33,14 +34,18 @@ def accuracy_cost_frontier(frontier: Frontier) -> "Figure":
             linestyle=LINES[number % len(LINES)],
             label=name.replace("_", " "),
         )
-        axes.fill_between(
-            cost,
-            [100 * p.accuracy.lower for p in points],
-            [100 * p.accuracy.upper for p in points],
-            color=colour,
-            alpha=0.12,
-            linewidth=0,
-        )
+        for bands, opacity in (
+            ([p.accuracy for p in points], 0.22),
+            ([p.accuracy_replicated for p in points], 0.08),
+        ):
+            axes.fill_between(
+                cost,
+                [100 * band.lower for band in bands],
+                [100 * band.upper for band in bands],
+                color=colour,
+                alpha=opacity,
+                linewidth=0,
+            )
         axes.scatter(
             [p.observed_cost_usd for p in points],
             [100 * p.observed_accuracy for p in points],
@@ -60,8 +65,9 @@ def accuracy_cost_frontier(frontier: Frontier) -> "Figure":
     axes.set_xlabel("mean cost of an answer, USD")
     axes.set_ylabel("right answers among the answered queries, %")
     axes.set_title(
-        f"{frontier.queries:,} queries, {len(frontier.candidates)} LLMs; bands hold {100 * frontier.level:g} % of the draws "
-        "(equal-tailed), markers are observed",
+        f"{frontier.queries:,} queries, {len(frontier.candidates)} LLMs; markers are observed; bands hold "
+        f"{100 * frontier.level:g} % of the draws (equal-tailed):\n"
+        "dark over the parameters alone, light also over these queries' residuals and answers",
         fontsize=10,
     )
     axes.legend(frameon=False)

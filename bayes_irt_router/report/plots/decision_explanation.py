@@ -81,7 +81,10 @@ def _contributions(axes: "Axes", explanation: Explanation) -> None:
     axes.axvline(0, color="0.4", linewidth=0.9)
     name_rows(axes, [words(one.feature) for one in shown])
     tidy(axes)
-    axes.set_xlabel("added to difficulty, logits\n(whiskers: 1 posterior SD)")
+    axes.set_xlabel("added to the difficulty of the mean fitted query, logits\n(whiskers: 1 posterior SD)")
     percentile = explanation.difficulty_percentile
     compared = "" if percentile is None else f",\nharder than {percentile:.0f} % of the fitted queries"
-    axes.set_title(f"Expected difficulty {explanation.difficulty:+.1f} logits{compared}", fontsize=9)
+    shift = explanation.difficulty - explanation.mean_difficulty
+    axes.set_title(
+        f"Expected difficulty {shift:+.1f} logits from the mean fitted query{compared}", fontsize=9
+    )
