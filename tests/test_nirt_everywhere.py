@@ -72,7 +72,9 @@ def test_a_new_llm_is_placed_and_kept(small_nirt: Posterior, tmp_path: Path, ban
         place(items, prior, [Answer(query, score) for query in items.query[:20]], rng) for score in (1.0, 0.0)
     )
     assert good.mode == "cut"
-    assert "linearised" in good.method
+    assert "network" in good.method
+    assert np.isfinite(good.k_hat)
+    assert good.to_dict()["k_hat"] == good.k_hat
     with pytest.raises(InputError, match="no joint posterior"):
         place(items, prior, [Answer(items.query[0], 1.0)], rng, mode="joint")
     assert good.ability.mean() > bad.ability.mean()

@@ -13,6 +13,7 @@ from bayes_irt_router.inference.product_of_experts import (
     Factor,
     apply_transposed,
     gaussian_posterior,
+    laplace_factor,
     solve_transposed,
 )
 from bayes_irt_router.irt.nirt import (
@@ -206,6 +207,18 @@ def residual_posterior(
         batch.score,
         batch.trials,
     )
+
+
+def residual_laplace(
+    weights: Arrays, output: Any, heads: ItemHeads, ability: Any, batch: Batch
+) -> tuple[Any, Factor]:
+    """The same means with the likelihood's own curvature there, for the posterior that is kept.
+
+    The guide does without: it is one more look at all answers in every step of the training.
+    """
+    mean, _ = residual_posterior(weights, output, heads, ability, batch)
+    found, slope = logit_and_slope(weights, output, heads, mean, ability)
+    return mean, laplace_factor(found, slope, batch.trials)
 
 
 def log_likelihood(found: Any, batch: Batch) -> Any:
