@@ -185,20 +185,19 @@ def log_likelihood(
     """Of one LLM's answers at some abilities, by the network itself; arguments as in :func:`importance_points`."""
     kept = trials > 0
     some = Interaction(at.slope[kept], at.offset[kept])
-    score, trials = score[kept, None], trials[kept, None]
-    score, trials = score.astype(np.float32), trials.astype(np.float32)
+    score, trials = (values[kept, None].astype(np.float32) for values in (score, trials))
     logits = logit(weights, output, some, points.astype(np.float32))
 
     def answers(moved: Float[np.ndarray, "query point"]) -> Float[np.ndarray, "query point"]:
         softplus = np.log1p(np.exp(-np.abs(moved))) + np.maximum(moved, 0.0)
         return trials * (score * moved - softplus)
 
-    middle = answers(logits)
     if own_sd is None:
-        return middle.sum(axis=0, dtype=np.float64)
+        return answers(logits).sum(axis=0, dtype=np.float64)
     nodes, shares = np.polynomial.hermite_e.hermegauss(OWN_NODES)
-    total = np.zeros_like(middle)
-    for node, share in zip(nodes.astype(np.float32), (shares / shares.sum()).astype(np.float32), strict=True):
-        # Against the middle, so that many trials do not underflow.
-        total += share * np.exp(answers(logits + node * own_sd[kept, None].astype(np.float32)) - middle)
-    return (middle + np.log(total)).sum(axis=0, dtype=np.float64)
+    own = own_sd[kept, None].astype(np.float32)
+    terms = [answers(logits + np.float32(node) * own) for node in nodes]
+    largest = np.maximum.reduce(terms)  # so that many trials do not underflow
+    share = (shares / shares.sum()).astype(np.float32)
+    total = sum(part * np.exp(term - largest) for part, term in zip(share, terms, strict=True))
+    return (largest + np.log(total)).sum(axis=0, dtype=np.float64)
