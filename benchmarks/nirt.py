@@ -9,8 +9,10 @@
 ``folds`` fits the query folds of splits.json, keeps judged queries in runs/nirt/NAME (a fold that is there is not run again), and writes
 benchmarks/results/nirt-NAME.jsonl, one line a fold and one of all folds pooled. With ``--mirt``, a folder of `benchmarks/folds.py`, the
 MIRT's predictions of the same cells join, and a stack: ``logit p = b_0 + b_1 logit p_MIRT + b_2 logit p_NIRT``, its weights fitted to the
-other folds. ``shipped`` does the same for the shipped train and test splits. ``growth``, ``placing`` and ``nuts`` print JSON; ``nuts``
-samples the abilities of simulated LLMs exactly, with the same decoder and queries, and compares.
+other folds; paired differences are told to the NIRT and to the MIRT. ``shipped`` does the same for the shipped train and test splits.
+``growth`` (training and posteriors), ``placing`` and ``nuts`` print JSON. ``nuts`` simulates LLMs that answer some of the fitted queries,
+and samples their abilities and the queries' residuals exactly, through the first network with its weights fixed; it compares the
+products of experts, which find the same in closed form: SDs, and mean probabilities of the very cells.
 """
 
 import argparse
@@ -19,12 +21,14 @@ import resource
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from provenance import provenance
+from scipy.special import expit
 
 from bayes_irt_router.data.canonical import read_dataset, select_split
 from bayes_irt_router.data.embedding_cache import embed_texts
@@ -45,12 +49,20 @@ from bayes_irt_router.evaluation.prediction_scores import (
 from bayes_irt_router.evaluation.predictions import MODEL, point_estimate, predict_baselines, predict_model
 from bayes_irt_router.evaluation.protocols import Fold, fold_count, make_fold
 from bayes_irt_router.evaluation.splits import read_splits
+from bayes_irt_router.inference.network_posterior import residual_posteriors
 from bayes_irt_router.inference.neural_fitting import fit_nirt
 from bayes_irt_router.inference.neural_training import Training
 from bayes_irt_router.inference.storage import load, save
-from bayes_irt_router.irt.ability_posterior import ability_posterior, importance_points, prior_covariance
-from bayes_irt_router.irt.neural_items import ITEMS, Network, settled_items
-from bayes_irt_router.irt.nirt import NIRT, Interaction, logit
+from bayes_irt_router.irt.ability_posterior import (
+    Answered,
+    ability_posterior,
+    ability_posteriors,
+    importance_points,
+    prior_covariance,
+    standard_prior,
+)
+from bayes_irt_router.irt.neural_items import ITEMS, Network, fitted_heads, rows, settled_items
+from bayes_irt_router.irt.nirt import NIRT, Interaction, ItemHeads, interaction, logit
 from bayes_irt_router.irt.relevance import from_descriptions
 from bayes_irt_router.report.json_text import plain
 from bayes_irt_router.routing.neural_prediction import ensemble
@@ -84,7 +96,9 @@ def main() -> None:
     for name in ("placing", "nuts"):
         command = commands.add_parser(name)
         command.add_argument("--model", type=Path, required=True)
-        command.add_argument("--answers", default="20,100,500" if name == "placing" else "100,500")
+        command.add_argument("--answers", default="20,100,500" if name == "placing" else "100,300")
+        if name == "nuts":
+            command.add_argument("--llms", type=int, default=10)
     arguments = parser.parse_args()
     {"folds": folds, "shipped": shipped, "growth": grow, "placing": place, "nuts": compare_nuts}[
         arguments.command
@@ -216,12 +230,14 @@ def stacked(all_judged: list[xr.Dataset]) -> list[xr.Dataset]:
 
 
 def scores(all_judged: list[xr.Dataset], seed: int) -> dict[str, Any]:
-    """Pooled scores, paired differences to the NIRT (positive: the NIRT is better), calibration."""
+    """Pooled scores, paired differences to the NIRT (positive: the NIRT is better) and to the MIRT, calibration."""
     rng = np.random.default_rng(seed)
     differences = log_loss_differences(all_judged, rng)
+    to_mirt = log_loss_differences(all_judged, rng, "mirt")  # none without a MIRT
     return {
         "prediction": prediction_scores(all_judged),
         "log_loss_minus_nirt": {name: asdict(one) for name, one in differences.items()},
+        "log_loss_minus_mirt": {name: asdict(to_mirt[name]) for name in (MODEL, "stack") if name in to_mirt},
         "calibration": calibration(all_judged, rng),
     }
 
@@ -235,12 +251,14 @@ def show(told: dict[str, Any]) -> None:
         )
     for name, one in told["log_loss_minus_nirt"].items():
         print(f"{name} minus nirt: {json.dumps(plain(one))}")
+    for name, one in told["log_loss_minus_mirt"].items():
+        print(f"{'nirt' if name == MODEL else name} minus mirt: {json.dumps(plain(one))}")
     print(json.dumps(plain(told["calibration"])))
     print(f"fit seconds: {told.get('fit_seconds', told.get('seconds'))}")
 
 
 def grow(arguments: argparse.Namespace) -> None:
-    """Time a pass and peak memory on simulated banks, each in a process of its own so that peaks do not mix."""
+    """Time of training and posteriors, and peak memory, on simulated banks, each in a process of its own so that peaks do not mix."""
     import multiprocessing
 
     for queries in (int(one) for one in arguments.queries.split(",")):
@@ -250,6 +268,7 @@ def grow(arguments: argparse.Namespace) -> None:
 
 def _grown(queries: int, llms: int, passes: int) -> dict[str, Any]:
     """A bank of random embeddings and answers: only time and memory are looked at."""
+    from bayes_irt_router.inference.network_posterior import network_posterior
     from bayes_irt_router.inference.neural_training import train
     from bayes_irt_router.irt.nirt import QueryInputs
 
@@ -261,6 +280,11 @@ def _grown(queries: int, llms: int, passes: int) -> dict[str, Any]:
     score = (rng.random((queries, llms)) < 0.6).astype(np.float32)
     data_bytes = sum(values.nbytes for values in inputs) + 2 * score.nbytes
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def peak() -> int:
+        """MB above what was held before."""
+        return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10)
+
     start = time.process_time()
     found = train(
         model,
@@ -272,20 +296,32 @@ def _grown(queries: int, llms: int, passes: int) -> dict[str, Any]:
         seed=0,
         progress=False,
     )
+    trained, cpu_trained = peak(), time.process_time() - start
+    began, draws = time.perf_counter(), np.random.default_rng(1)
+    trials = np.ones_like(score)
+    kept = 0
+    for k in range(len(found.loss[0])):
+        weights = {name: np.asarray(values[k]) for name, values in found.weights.items()}
+        posterior = network_posterior(model, weights, inputs, score, trials, 45, 100, draws)
+        kept += sum(values.nbytes for values in posterior.values())
     return {
         "queries": queries,
         "llms": llms,
         "passes": len(found.loss),
-        "wall_seconds": round(found.seconds, 1),
+        "training_seconds": round(found.seconds, 1),
+        "posterior_seconds": round(time.perf_counter() - began, 1),
+        "training_cpu_seconds": round(cpu_trained, 1),
         "cpu_seconds": round(time.process_time() - start, 1),
         "data_mb": round(data_bytes / 2**20),
-        "peak_mb_beside_before": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10),
+        "kept_mb": round(kept / 2**20),
+        "peak_mb_of_training": trained,
+        "peak_mb_of_all": peak(),
     }
 
 
 def place(arguments: argparse.Namespace) -> None:
     """Simulated LLMs of known ability answer fitted queries: time of placing, error, coverage, k-hat."""
-    from bayes_irt_router.calibration.importance import smoothed_weights
+    from bayes_irt_router.inference.pareto_smoothing import smoothed_weights
 
     network, at, output = bank(arguments.model)
     rng = np.random.default_rng(0)
@@ -308,7 +344,7 @@ def place(arguments: argparse.Namespace) -> None:
                 _, log_weight = importance_points(
                     found, network.weights, output, some, score, np.ones(answers), 1000, rng
                 )
-                k_hats.append(smoothed_weights(log_weight)[1])
+                k_hats.append(float(smoothed_weights(log_weight[None])[1][0]))
         print(
             json.dumps(
                 {
@@ -329,54 +365,91 @@ def place(arguments: argparse.Namespace) -> None:
 
 
 def compare_nuts(arguments: argparse.Namespace) -> None:
-    """Mean and SD of each ability by NUTS and by the product of experts, for simulated LLMs."""
+    """SDs and mean probabilities by NUTS and by products of experts, abilities and residuals both unknown."""
     import jax
     import jax.numpy as jnp
     import numpyro
     import numpyro.distributions as dist
     from numpyro.infer import MCMC, NUTS
 
-    network, at, output = bank(arguments.model)
-    weights = {name: jnp.asarray(values) for name, values in network.weights.items()}
-    traits = at.slope.shape[-1]
+    posterior = load(arguments.model)
+    network, items = ensemble(posterior)[0], posterior.tree[ITEMS].to_dataset()
+    output, traits = network.output.mean(axis=0), items.sizes["trait"]
     factor = np.linalg.cholesky(prior_covariance(traits))
+    weights = jax.tree.map(jnp.asarray, network.weights)
 
-    def model(some: Interaction, score: Any) -> None:
-        z = numpyro.sample("z", dist.Normal(jnp.zeros(traits), 1.0).to_event(1))
-        found = logit(weights, jnp.asarray(output), some, (jnp.asarray(factor) @ z)[None])[:, 0]
+    def model(heads: ItemHeads, score: Any) -> None:
+        z = numpyro.sample("z", dist.Normal(jnp.zeros((score.shape[1], traits)), 1.0).to_event(2))
+        zeta = numpyro.sample("zeta", dist.Normal(jnp.zeros((len(score), 3)), 1.0).to_event(2))
+        theta = numpyro.deterministic("theta", z @ jnp.asarray(factor, z.dtype).T)
+        found = logit(weights, jnp.asarray(output), interaction(weights, heads, zeta), theta)
+        numpyro.deterministic("p", jax.nn.sigmoid(found))
         numpyro.factor("answers", (score * found - jax.nn.softplus(found)).sum())
 
-    for answers in (int(one) for one in arguments.answers.split(",")):
-        sampler = MCMC(NUTS(model), num_warmup=300, num_samples=1000, progress_bar=False)
-        rng = np.random.default_rng(1)
-        shift, ratio, seconds = [], [], {"nuts": 0.0, "experts": 0.0}
-        for k in range(5):
-            theta = factor @ rng.standard_normal(traits)
-            some, score = answered(network, at, output, theta, answers, rng)
-            start = time.perf_counter()
-            sampler.run(jax.random.PRNGKey(k), Interaction(*map(jnp.asarray, some)), jnp.asarray(score))
-            exact = np.asarray(sampler.get_samples()["z"]) @ factor.T
-            seconds["nuts"] += time.perf_counter() - start
-            start = time.perf_counter()
-            found = ability_posterior(network.weights, output, some, score, np.ones(answers))
-            seconds["experts"] += time.perf_counter() - start
-            sd = np.linalg.norm(found.factor, axis=1)
-            shift.append(np.abs(found.mean - exact.mean(axis=0)) / exact.std(axis=0))
-            ratio.append(sd / exact.std(axis=0))
+    for queries in (int(one) for one in arguments.answers.split(",")):
+        rng = np.random.default_rng(queries)
+        heads = rows(fitted_heads(items, 0), rng.choice(items.sizes["query"], queries, replace=False))
+        theta = rng.standard_normal((arguments.llms, traits)) @ factor.T
+        at = interaction(network.weights, heads, rng.standard_normal((queries, 3), dtype=np.float32))
+        p = expit(logit(network.weights, output, at, theta))
+        score = (rng.random(p.shape) < p).astype(np.float32)
+        start = time.perf_counter()
+        sampler = MCMC(NUTS(model), num_warmup=500, num_samples=1000, progress_bar=False)
+        sampler.run(jax.random.PRNGKey(0), ItemHeads(*map(jnp.asarray, heads)), jnp.asarray(score))
+        exact = {name: np.asarray(values) for name, values in sampler.get_samples().items()}
+        between = time.perf_counter()
+        ability, zeta, p = experts(network, output, heads, score, rng)
+        seconds = {"nuts": between - start, "experts": time.perf_counter() - between}
+        shift = np.abs(p.mean(axis=0) - exact["p"].mean(axis=0))
         told = {
-            "answers": answers,
-            "llms": 5,
-            "shift_in_sds": {
-                "mean": round(float(np.mean(shift)), 3),
-                "largest": round(float(np.max(shift)), 3),
+            "queries": queries,
+            "llms": arguments.llms,
+            "sd_ratio_of_abilities": spread(ability, exact["theta"]),
+            "sd_ratio_of_profiles": spread(
+                *(one - one.mean(axis=2)[..., None] for one in (ability, exact["theta"]))
+            ),
+            "sd_ratio_of_general": spread(ability.mean(axis=2), exact["theta"].mean(axis=2)),
+            "sd_ratio_of_difficulties": spread(zeta[:, :, 0], exact["zeta"][:, :, 0]),
+            "sd_ratio_of_p": spread(p, exact["p"]),
+            "difference_of_mean_p": {
+                "mean": round(float(shift.mean()), 4),
+                "largest": round(float(shift.max()), 4),
             },
-            "sd_ratio": {
-                "mean": round(float(np.mean(ratio)), 3),
-                "range": [round(float(f(ratio)), 3) for f in (np.min, np.max)],
-            },
-            "seconds": {name: round(value / 5, 4) for name, value in seconds.items()},
+            "seconds": {name: round(value, 1) for name, value in seconds.items()},
         }
         print(json.dumps(told), flush=True)
+
+
+def experts(
+    network: Network, output: np.ndarray, heads: ItemHeads, score: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws of abilities, residuals and probabilities: each by its product of experts at the mean of the other, six times in turn."""
+    trials, traits = np.ones_like(score), heads.log_relevance.shape[1]
+    ability = np.zeros((score.shape[1], traits))
+    for _ in range(6):
+        mean, factor = residual_posteriors(network.weights, output, heads, ability, score, trials)
+        some = Answered(interaction(network.weights, heads, mean), score, trials)
+        found = ability_posteriors(
+            network.weights, output, partial(list, [some]), standard_prior(traits), ability
+        )
+        ability = np.stack([one.mean for one in found])
+    drawn = np.stack([one.draw(1000, rng) for one in found], axis=1)
+    noise = rng.standard_normal((1000, *mean.shape))
+    zeta = mean + np.linalg.solve(np.swapaxes(factor, 1, 2), noise[..., None])[..., 0]
+    p = np.stack(
+        [
+            expit(logit(network.weights, output, interaction(network.weights, heads, z), theta))
+            for z, theta in zip(zeta, drawn, strict=True)
+        ]
+    )
+    return drawn, zeta, p
+
+
+def spread(draws: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    """SD of draws relative to that of exact ones: mean, and quantiles over the quantities."""
+    ratio = draws.std(axis=0) / exact.std(axis=0)
+    found = {"mean": ratio.mean(), "5%": np.quantile(ratio, 0.05), "95%": np.quantile(ratio, 0.95)}
+    return {name: round(float(value), 3) for name, value in found.items()}
 
 
 def bank(model: Path) -> tuple[Network, Interaction, np.ndarray]:

@@ -1,12 +1,14 @@
 """What works on a MIRT works on a NIRT: routing with reasons, evaluation, placing, telling, the report."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from rich.console import Console
+from scipy.special import expit
 
 from bayes_irt_router.calibration.ability_prior import new_llm_prior
 from bayes_irt_router.calibration.answers import Answer
@@ -19,6 +21,7 @@ from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.ability_posterior import prior_covariance
+from bayes_irt_router.irt.nirt import logit
 from bayes_irt_router.report.ability_profile import profile_frame
 from bayes_irt_router.report.model_summary import model_json, print_model
 from bayes_irt_router.report.page.pictures import picture_count, pictures
@@ -87,7 +90,9 @@ def test_a_new_llm_is_placed_and_kept(small_nirt: Posterior, tmp_path: Path, ban
         place(items, prior, [Answer(query, score) for query in items.query[:20]], rng) for score in (1.0, 0.0)
     )
     assert good.mode == "cut"
-    assert "linearised" in good.method
+    assert "network" in good.method
+    assert np.isfinite(good.k_hat)
+    assert good.to_dict()["k_hat"] == good.k_hat
     with pytest.raises(InputError, match="no joint posterior"):
         place(items, prior, [Answer(items.query[0], 1.0)], rng, mode="joint")
     assert good.ability.mean() > bad.ability.mean()
@@ -97,6 +102,38 @@ def test_a_new_llm_is_placed_and_kept(small_nirt: Posterior, tmp_path: Path, ban
     queries = bank(seed=5)
     before, after = (predict(one, queries, np.random.default_rng(0)) for one in (small_nirt, back))
     np.testing.assert_allclose(after["p_correct"][..., :-1], before["p_correct"], atol=1e-6)
+
+
+def test_a_placed_llm_is_predicted_by_the_networks(small_nirt: Posterior):
+    items = ItemBank.of(small_nirt)
+    prior = new_llm_prior(small_nirt)
+    placement = place(
+        items, prior, [Answer(query, 1.0) for query in items.query[:30]], np.random.default_rng(0)
+    )
+    drawn = items.p_correct(placement.index, placement.ability)
+    expected = items.expected_p_correct(placement.index, placement.ability)
+    np.testing.assert_array_equal(drawn, items.p_correct(placement.index, placement.ability))
+    assert abs(drawn.mean() - expected.mean()) < 0.03
+    # Far below every fitted LLM the linear view and the network part; a draw's own prediction is the network's.
+    networks = items.networks
+    assert networks is not None
+    low = np.full((items.draws, len(networks.items["trait"])), -8.0)
+    at = networks.settled[0]
+    network = networks.networks[0]
+    by_hand = expit(logit(network.weights, network.output.mean(axis=0), at, low[:1]))[:, 0]
+    found = items.p_correct(np.arange(items.draws), low)[: networks.each].mean(axis=0)
+    assert abs(found.mean() - by_hand.mean()) < 0.03
+    some = np.arange(0, items.draws, 3)
+    fewer = place(items, prior, [Answer(items.query[0], 1.0)], np.random.default_rng(0), draws=some)
+    np.testing.assert_array_equal(fewer.index, some)
+
+
+def test_weights_that_cannot_be_trusted_are_told(small_nirt: Posterior):
+    placement = place(ItemBank.of(small_nirt), new_llm_prior(small_nirt), [], np.random.default_rng(0))
+    strange = with_llm(small_nirt, "newcomer", replace(placement, mode="cut", k_hat=0.9))
+    assert any("k-hat 0.90" in complaint for complaint in strange.gate.complaints)
+    assert "largest k-hat" in small_nirt.gate.verdict
+    assert np.isfinite(small_nirt.tree["training"]["k_hat"]).all()
 
 
 def test_the_linear_view_comes_close_to_the_network(small_nirt: Posterior):

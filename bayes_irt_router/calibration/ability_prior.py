@@ -12,7 +12,7 @@ from bayes_irt_router.calibration.items import flat
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.ability_posterior import prior_covariance
+from bayes_irt_router.irt.ability_posterior import NormalAbility, prior_covariance
 from bayes_irt_router.irt.identification import is_testlet
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_values
 
@@ -36,6 +36,13 @@ class AbilityPrior:
     def of_draws(self, index: Int[np.ndarray, " draw"]) -> "AbilityPrior":
         """The same in some of the draws."""
         return AbilityPrior(self.mean[index], self.factor[index], self.description)
+
+    def averaged(self, draws: slice) -> NormalAbility:
+        """The normal that has mean and covariance of the mixture over some of the draws."""
+        mean, factor = self.mean[draws], self.factor[draws]
+        apart = mean - mean.mean(axis=0)
+        covariance = np.matmul(factor, np.swapaxes(factor, 1, 2)).mean(axis=0) + apart.T @ apart / len(mean)
+        return NormalAbility(mean.mean(axis=0), np.linalg.cholesky(covariance))
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
     Raises:
         InputError: the model folder does not hold the frame of the abilities.
     """
-    posterior = linear_view(posterior)
+    posterior = _with_testlets(posterior)
     draws, model = posterior.draws, posterior.record["model"]
     frame = _frame(posterior)
     population = Population.of(posterior)
@@ -158,7 +165,7 @@ def predecessor_prior(posterior: Posterior, predecessor: str, widening: float = 
         )
     if not widening > 0:
         raise InputError(f"The widening is {widening}; give a positive number of SDs, such as {WIDENING:g}.")
-    posterior = linear_view(posterior)
+    posterior = _with_testlets(posterior)
     inverse = np.linalg.inv(_frame(posterior))
     ability = flat(posterior.draws["ability"].transpose(..., "llm", "trait")).astype(np.float64)
     return AbilityPrior(
@@ -191,6 +198,11 @@ def _unused(info: Mapping[str, Any], model: Mapping[str, Any], *, is_nirt: bool)
     options = [*(f"--covariate {name}" for name in covariates), *(["--families"] if family else [])]
     why = "a NIRT has no use for that" if is_nirt else f"birt fit {' '.join(options)} would use that"
     return f", without {', '.join(facts)}, which the model does not use ({why})"
+
+
+def _with_testlets(posterior: Posterior) -> Posterior:
+    """With its testlets behind the traits; the abilities of a NIRT are as they are."""
+    return posterior if posterior.record["kind"] == "nirt" else linear_view(posterior)
 
 
 def _frame(posterior: Posterior) -> Float[np.ndarray, "draw trait trait"]:

@@ -62,7 +62,7 @@ def belief(bank: ItemBank, placement: Placement, particles: int = PARTICLES) -> 
     kept = np.linspace(0, len(placement.index) - 1, min(particles, len(placement.index))).round().astype(int)
     index = placement.index[kept]
     ability = np.einsum("sd,sde->se", placement.ability[kept], bank.rotations[index])
-    p = bank.integrated().p_correct(index, ability)
+    p = bank.expected_p_correct(index, ability)
     noise = (p * (1.0 - p)).mean(axis=0)
     if bank.graded.any():
         # Var(y) = E[Var(y | item)] + Var(E[y | item]). Given the item, a score in hundredths, which is beta-binomial, has this share of

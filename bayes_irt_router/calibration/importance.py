@@ -1,7 +1,6 @@
 """Sampling an ability in every parameter draw: importance points around each draw's mode, Metropolis steps where they do not do."""
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
@@ -78,17 +77,6 @@ def metropolis(
     return z
 
 
-def smoothed_weights(log_marginal: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray, " draw"], float]:
-    """Pareto-smoothed log weights of the draws and k-hat (Vehtari et al., 2024); equal weights have no tail, and a k-hat of 0."""
-    if np.ptp(log_marginal) < 1e-9:
-        return log_marginal, 0.0
-    import arviz  # noqa: F401  (registers the accessor; seconds to import)
-
-    # The accessor takes minus the log weight, as it is meant for leaving observations out.
-    smoothed, k_hat = xr.DataArray(log_marginal.max() - log_marginal, dims="draw").azstats.psislw(dim="draw")
-    return smoothed.values, float(k_hat)
-
-
 def effective_number(log_weight: Float[np.ndarray, "row point"]) -> Float[np.ndarray, " row"]:
     """``(sum w)^2 / sum w^2`` of each row (Kish).
 
@@ -106,11 +94,11 @@ def log_mean(log_weight: Float[np.ndarray, "row point"]) -> Float[np.ndarray, " 
 
 
 def systematic_resample(
-    log_weights: Float[np.ndarray, " draw"], rng: np.random.Generator
+    log_weights: Float[np.ndarray, " point"], count: int, rng: np.random.Generator
 ) -> Int[np.ndarray, " draw"]:
-    """Indices drawn in proportion to the weights, ascending; how often each comes differs from its expectation by less than one."""
+    """``count`` indices in proportion to the weights, ascending; how often each comes differs from its expectation by less than one."""
     weights = np.exp(log_weights - logsumexp(log_weights))
-    positions = (np.arange(len(weights)) + rng.random()) / len(weights)
+    positions = (np.arange(count) + rng.random()) / count
     return np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
 
 

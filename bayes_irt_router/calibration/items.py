@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.special import expit
 
+from bayes_irt_router.calibration.fitted_networks import FittedNetworks
 from bayes_irt_router.calibration.item_factors import shared_and_own
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.linear_view import linear_view
@@ -78,7 +79,7 @@ class ItemBank:
     """The fitted queries, and new ones behind them.
 
     Attributes:
-        posterior: the fitted model.
+        posterior: the fitted model; a MIRT's testlets stand behind its traits.
         query: ids, the fitted queries first.
         task: of each query.
         fitted: how many of them were fitted: the bank over which accuracy is meant.
@@ -111,7 +112,9 @@ class ItemBank:
         Raises:
             InputError: a new query has the name of a fitted one, or lacks a feature that the model needs.
         """
-        model, posterior = posterior, linear_view(posterior)
+        model = posterior
+        if posterior.record["kind"] != "nirt":
+            posterior = linear_view(posterior)
         queries = posterior.tree["queries"].to_dataset()
         names = [str(name) for name in queries["query"].values]
         tasks = _tasks(queries)
@@ -140,6 +143,11 @@ class ItemBank:
         return self.posterior.size
 
     @cached_property
+    def networks(self) -> FittedNetworks | None:
+        """Of a NIRT, the networks: they place an LLM and predict it; the linear items choose what to ask. None of a MIRT."""
+        return FittedNetworks.of(self.posterior) if self.posterior.record["kind"] == "nirt" else None
+
+    @cached_property
     def rotations(self) -> Float[np.ndarray, "draw trait trait"]:
         """For every draw the orthogonal matrix R by which ``theta R`` and ``a R`` are in coordinates common to all draws."""
         if self.posterior.record["kind"] == "nirt":  # its traits have names, and are the same in all draws
@@ -153,10 +161,11 @@ class ItemBank:
 
     @cached_property
     def drawn(self) -> Float32[np.ndarray, "draw query parameter"]:
-        """``(a, b)`` of the fitted queries as drawn."""
-        a = flat(self.posterior.draws["discrimination"].transpose(..., "query", "trait"))
+        """``(a, b)`` of the fitted queries as drawn; of a NIRT, those of its linear view."""
+        draws = linear_view(self.posterior).draws
+        a = flat(draws["discrimination"].transpose(..., "query", "trait"))
         rotated = np.matmul(a, self.rotations.astype(np.float32))
-        return np.concatenate([rotated, flat(self.posterior.draws["difficulty"])[:, :, None]], axis=2)
+        return np.concatenate([rotated, flat(draws["difficulty"])[:, :, None]], axis=2)
 
     @cached_property
     def _split(
@@ -238,12 +247,22 @@ class ItemBank:
             index: parameter draw of each sample.
             ability: of one LLM in each sample, in the coordinates of that parameter draw.
         """
+        if self.networks is not None:
+            return self.networks.p_correct(index, ability)
         theta = np.einsum("sd,sde->se", ability, self.rotations[index])
         extended = np.column_stack([theta, -np.ones(len(theta))]).astype(np.float32)
         result = np.empty((len(index), self.fitted))
         for k, draw in enumerate(index):  # without a copy of the items for every sample
             result[k] = self.drawn[draw] @ extended[k]
         return expit(result, out=result)
+
+    def expected_p_correct(
+        self, index: Int[np.ndarray, " particle"], ability: Float[np.ndarray, "particle trait"]
+    ) -> Float[np.ndarray, "particle query"]:
+        """The same over the whole bank, each item's own part integrated out, to about 0.01; abilities in the common coordinates."""
+        if self.networks is not None:
+            return self.networks.expected_p_correct(index, ability)
+        return self.integrated().p_correct(index, ability)
 
 
 def flat(values: xr.DataArray) -> Float32[np.ndarray, "draw ..."]:

@@ -10,12 +10,13 @@ import xarray as xr
 
 from bayes_irt_router.calibration.ability_prior import Population
 from bayes_irt_router.calibration.answers import Answer, merged
-from bayes_irt_router.calibration.placing import LARGEST_K_HAT, Placement
+from bayes_irt_router.calibration.placing import Placement
 from bayes_irt_router.calibration.pricing import renamed_cost, repriced, with_llm_cost, without_llm_cost
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.schema import PRICES
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
+from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 from bayes_irt_router.irt.answer_length import with_unmodelled_llm
 
@@ -112,7 +113,8 @@ def with_llm(
         "population": Population.of(posterior).to_dict(),
         "calibrations": [*posterior.record.get("calibrations", []), entry],
     }
-    gate = _judged(posterior.gate, llm, placement)
+    weighted = placement.mode == "joint" or posterior.record["kind"] == "nirt"
+    gate = _judged(posterior.gate, llm, placement, weighted=weighted)
     return replace(posterior, tree=xr.DataTree.from_dict(groups), record=record, gate=gate)
 
 
@@ -260,7 +262,7 @@ def _with_row(table: xr.Dataset, llm: str, info: Mapping[str, Any], answers: Seq
     return xr.Dataset(data, coords=coords, attrs=table.attrs)
 
 
-def _judged(gate: ConvergenceGate, llm: str, placement: Placement) -> ConvergenceGate:
+def _judged(gate: ConvergenceGate, llm: str, placement: Placement, *, weighted: bool) -> ConvergenceGate:
     row = {
         "quantity": CALIBRATED,
         "name": llm,
@@ -271,7 +273,7 @@ def _judged(gate: ConvergenceGate, llm: str, placement: Placement) -> Convergenc
     complaints = list(gate.complaints)
     if placement.effective_draws < FEWEST_EFFECTIVE:
         complaints.append(f"calibrating {llm} left {placement.effective_draws:.0f} effective draws")
-    if placement.mode == "joint" and placement.k_hat > LARGEST_K_HAT:
+    if weighted and placement.k_hat > LARGEST_K_HAT:
         complaints.append(f"the weights that placed {llm} have k-hat {placement.k_hat:.2f}")
     table = pd.concat([gate.table, pd.DataFrame([row])], ignore_index=True)
     return replace(gate, table=table, complaints=tuple(complaints))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior
-from bayes_irt_router.calibration.answers import Answer, merged
+from bayes_irt_router.calibration.answers import Answer, merged, scores_and_trials
 from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
     effective_number,
@@ -16,16 +16,15 @@ from bayes_irt_router.calibration.importance import (
     log_mean,
     metropolis,
     one_each,
-    smoothed_weights,
     systematic_resample,
     unwhitened,
 )
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT, smoothed_weights
 
 MOST_JOINT = 100  # queries; beyond, what the answers say of the items no longer matters for the LLM
-LARGEST_K_HAT = 0.7
 FEWEST_POINTS = 8.0  # effective, in the median draw; below, Metropolis steps follow
 
 Mode = Literal["prior", "joint", "cut"]
@@ -43,8 +42,9 @@ class Placement:
         method: how the draws were found.
         answers: number of queries answered.
         trials: number of answers, repeated ones counted.
-        k_hat: Pareto shape of the joint posterior's weights (PSIS); NaN where they were not computed.
-        effective_draws: effective number of the weighted parameter draws.
+        k_hat: Pareto shape of the weights (PSIS): of the joint posterior's, or of a NIRT the largest of any network's; NaN where there
+            were none.
+        effective_draws: effective number of the weighted parameter draws; of a NIRT, of the weighted abilities.
         prior: what was believed before, in a sentence.
     """
 
@@ -89,7 +89,10 @@ def place(
     **Joint** posterior: each item's own uncertainty is integrated in ``p(y_i | theta, s)``, see :func:`shared_and_own`; what the items
     share is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same
     limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were. **Cut**
-    posterior: items as drawn, the same weight for every draw: for more than 100 queries, where k-hat is above 0.7, and for a NIRT.
+    posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
+
+    A **NIRT** has cut posteriors only, one in each network, see :meth:`FittedNetworks.weighted_points`: importance points around the set
+    encoder's normal posterior, weighted by the network itself. Every draw of a network gets one of its points.
 
     Args:
         bank: the queries.
@@ -102,8 +105,7 @@ def place(
     Raises:
         InputError: an answer's query is not in the bank, or the joint posterior is wanted of a NIRT.
     """
-    is_nirt = bank.posterior.record["kind"] == "nirt"
-    if is_nirt and mode == "joint":
+    if bank.networks is not None and mode == "joint":
         raise InputError(
             "A NIRT has no joint posterior: its draws belong to networks, and weights would move LLMs from one network to another; "
             "leave the mode to be chosen, or ask for the cut posterior."
@@ -112,7 +114,7 @@ def place(
         draws = np.arange(bank.draws)
     answers = merged(answers)
     positions = bank.positions([answer.query for answer in answers])
-    prior = prior.of_draws(draws)
+    everywhere, prior = prior, prior.of_draws(draws)
     index = np.arange(len(draws))
     k_hat, effective = np.nan, float(len(draws))
     kind: Mode = "cut"
@@ -121,8 +123,6 @@ def place(
         index: Int[np.ndarray, " draw"], ability: Float[np.ndarray, "draw trait"], kind: Mode, method: str
     ) -> Placement:
         total = sum(answer.trials for answer in answers)
-        if is_nirt:
-            method += ", its response linearised around the fitted LLMs"
         return Placement(
             draws[index],
             ability,
@@ -139,13 +139,28 @@ def place(
         ability = unwhitened(prior, rng.standard_normal(prior.mean.shape)[:, None, :])[:, 0]
         return placement(index, ability, "prior", "draws of the prior")
 
+    if bank.networks is not None:
+        networks = bank.networks
+        priors = [everywhere.averaged(networks.draws(chain)) for chain in range(len(networks.networks))]
+        found = networks.weighted_points(priors, positions, *scores_and_trials(answers), rng)
+        points_left, own = effective_number(found.log_weight), draws // networks.each
+        ability, effective, k_hat = np.empty(prior.mean.shape), 0.0, float(found.k_hat.max())
+        for chain, points in enumerate(found.points):
+            mine = np.flatnonzero(own == chain)
+            if len(mine):
+                taken = systematic_resample(found.log_weight[chain], len(mine), rng)
+                ability[rng.permutation(mine)] = points[taken]
+                effective += min(float(len(mine)), float(points_left[chain]))
+        return placement(index, ability, "cut", "set encoder and importance resampling in each network")
+
     aligned = aligned_prior(prior, bank.rotations[draws])
-    if mode == "joint" or (mode == "auto" and not is_nirt and len(answers) <= MOST_JOINT):
+    if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
         evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
         points, log_weight = importance_points(evidence, aligned, rng)
-        log_weights, k_hat = smoothed_weights(log_mean(log_weight))
+        smoothed, shapes = smoothed_weights(log_mean(log_weight)[None])
+        log_weights, k_hat = smoothed[0], float(shapes[0])
         if mode == "joint" or k_hat <= LARGEST_K_HAT:
-            index, kind = systematic_resample(log_weights, rng), "joint"
+            index, kind = systematic_resample(log_weights, len(draws), rng), "joint"
             effective = float(effective_number(log_weights[None, :])[0])
     if kind == "cut":
         evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)

@@ -111,7 +111,7 @@ def repriced(cost: CostModel, llm: str, input_price: float, output_price: float)
 
 
 def _changed(
-    cost: CostModel, llm: tuple[str, ...], columns: Mapping[str, np.ndarray], notes: tuple[str, ...]
+    cost: CostModel, llm: tuple[str, ...], columns: Mapping[str, Any], notes: tuple[str, ...]
 ) -> CostModel:
     return replace(cost, llm=llm, notes=notes, **columns)
 

@@ -128,14 +128,16 @@ def calibration(judged: Judged, rng: np.random.Generator) -> dict[str, object]:
     return found
 
 
-def log_loss_differences(judged: Judged, rng: np.random.Generator) -> dict[str, PairedDifference]:
-    """Log loss of each method minus the model's, per answer; positive where the model is better."""
+def log_loss_differences(
+    judged: Judged, rng: np.random.Generator, base: str = MODEL
+) -> dict[str, PairedDifference]:
+    """Log loss of each method minus that of one of them, the model by default, per answer; positive where that one is better."""
     loss = {name: _query_loss(judged, name) for name in common(judged, "predictor")}
-    others = [name for name in loss if name != MODEL]
-    if MODEL not in loss or not others:
+    others = [name for name in loss if name != base]
+    if base not in loss or not others:
         return {}
     count = np.concatenate([one["trials"].values.sum(axis=1) for one in judged]).astype(np.float64)
-    columns = np.stack([loss[name] - loss[MODEL] for name in others], axis=1)
+    columns = np.stack([loss[name] - loss[base] for name in others], axis=1)
     return dict(zip(others, paired_differences(columns, count, rng), strict=True))
 
 

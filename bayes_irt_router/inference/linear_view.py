@@ -19,7 +19,8 @@ def linear_view(posterior: Posterior) -> Posterior:
       the fitted LLMs, with one draw of the query's residuals. Always the same: the generator of the residuals is seeded by the fit.
     * Any other model, and a view, as they are.
 
-    Predictions and what is saved stay with the model itself; placing and pictures use the view.
+    Predictions and what is saved stay with the model itself, and so does where a new LLM stands in a NIRT; pictures, and the choice of
+    the next question, use the view. Beside the view, memory does not grow with the queries.
     """
     if "testlet_effect" in posterior.draws:
         return _with_draws(posterior, _testlets_as_traits(posterior))
@@ -27,11 +28,11 @@ def linear_view(posterior: Posterior) -> Posterior:
         return posterior
     draws, items = posterior.draws, posterior.tree[ITEMS].to_dataset()
     rng = np.random.default_rng([posterior.record["seed"], 5])
-    found = [
-        linear_draws(network, items, chain, rng)
-        for chain, network in enumerate(networks(draws, posterior.tree[NETWORK].to_dataset()))
-    ]
-    a, b = (np.stack(part) for part in zip(*found, strict=True))
+    traits, queries = draws.sizes["trait"], items.sizes["query"]
+    size = (draws.sizes["chain"], draws.sizes["draw"], queries)
+    a, b = np.empty((*size, traits), dtype=np.float32), np.empty(size, dtype=np.float32)
+    for chain, network in enumerate(networks(draws, posterior.tree[NETWORK].to_dataset())):
+        a[chain], b[chain] = linear_draws(network, items, chain, rng)
     return _with_draws(
         posterior,
         draws.assign_coords(query=items["query"].values).assign(

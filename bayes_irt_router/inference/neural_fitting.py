@@ -1,39 +1,23 @@
 """Fitting a NIRT: data and a model in, an ensemble with draws out, judged by its training."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 
 from bayes_irt_router.data.cost import fit_cost
 from bayes_irt_router.data.feature_map import fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.answer_length_sampling import sample_answer_lengths
 from bayes_irt_router.inference.fitting import check_answers, fit_record, llm_table, query_table
-from bayes_irt_router.inference.last_layer import centred_draws, level_precision
+from bayes_irt_router.inference.network_posterior import network_posterior
 from bayes_irt_router.inference.neural_training import Trained, Training, train
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 from bayes_irt_router.inference.training_verdict import training_gate
-from bayes_irt_router.irt.ability_posterior import ability_posterior
 from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVANCE, TRAINING, WEIGHT_DIMS
-from bayes_irt_router.irt.nirt import (
-    NIRT,
-    RESIDUALS,
-    ItemHeads,
-    QueryInputs,
-    abilities,
-    hidden_layer,
-    interaction,
-    item_heads,
-    network_input,
-    query_inputs,
-)
+from bayes_irt_router.irt.nirt import NIRT, query_inputs
 from bayes_irt_router.irt.relevance import RelevancePrior, uninformed
-
-CHUNK = 512  # queries at once, when all of them are gone through
-FITTED_STEPS = 4  # of placing fitted LLMs, which starts where training left them
 
 
 def fit_nirt(
@@ -55,8 +39,8 @@ def fit_nirt(
     """Train an ensemble, and draw from the approximate posterior of each of its networks.
 
     The networks stand in the place of chains. Given a network, an LLM's abilities are normal with a full covariance
-    (:func:`ability_posterior`), the output weights as the guide has them, the last weights of the difficulty head normal
-    (:func:`level_precision`), and a fitted query's residuals normal (:func:`gaussian_posterior`).
+    (:func:`ability_posteriors`), the output weights as the guide has them, the last weights of the difficulty head normal
+    (:func:`level_precision`), and a fitted query's residuals normal (:func:`residual_posteriors`). All other weights are a point.
 
     Args:
         model: the model and its priors.
@@ -110,7 +94,7 @@ def fit_nirt(
     rng = np.random.default_rng([seed, 4])
     each = max(1, keep_draws // training.networks)
     found = [
-        _network_posterior(
+        network_posterior(
             model,
             {name: np.asarray(values[k]) for name, values in trained.weights.items()},
             inputs,
@@ -143,107 +127,13 @@ def fit_nirt(
     }
     texts = tuple(str(text) for text in data["text"].values) if keep_texts else None
     gate = training_gate(
-        trained, data["llm"].values.astype(str).tolist(), model.names, [one["ability"] for one in found]
+        trained,
+        data["llm"].values.astype(str).tolist(),
+        model.names,
+        [one["ability"] for one in found],
+        np.max([one["k_hat"] for one in found], axis=0),
     )
     return Posterior(tree, feature_map, gate, record, texts)
-
-
-def _network_posterior(
-    model: NIRT,
-    weights: dict[str, np.ndarray],
-    inputs: QueryInputs,
-    score: Float[np.ndarray, "query llm"],
-    trials: Float[np.ndarray, "query llm"],
-    surface: int,
-    draws: int,
-    rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """Everything that is drawn given one network, and the fitted queries' heads and residuals."""
-    from bayes_irt_router.inference.neural_model import prior_sds
-
-    output_mean = np.exp(weights["output_loc"])
-    ability = abilities(weights["general_loc"], weights["specific_loc"])
-    hidden = hidden_layer(weights, network_input(inputs))
-    heads = item_heads(model, weights, inputs, hidden)
-    mean, factor = _residuals(weights, output_mean, heads, ability, score, trials)
-
-    settled = interaction(weights, heads, mean)
-    placed = [
-        ability_posterior(
-            weights,
-            output_mean,
-            settled,
-            score[:, j],
-            trials[:, j],
-            FITTED_STEPS,
-            ability[j].astype(np.float64),
-        )
-        for j in range(score.shape[1])
-    ]
-    drawn = np.stack([one.draw(draws, rng) for one in placed], axis=1)
-    output = np.exp(
-        weights["output_loc"]
-        + np.exp(weights["output_log_scale"]) * rng.standard_normal((draws, model.units))
-    )
-    hidden_sd, feature_sd = prior_sds(model, inputs.features.shape[1], surface)
-    precision = level_precision(
-        np.concatenate([hidden, inputs.features], axis=1).astype(np.float64),
-        heads.difficulty_sd.astype(np.float64),
-        factor.astype(np.float64) @ np.swapaxes(factor, 1, 2),
-        np.concatenate([np.full(model.hidden, hidden_sd), feature_sd]),
-    )
-    return {
-        "ability": drawn,
-        "output": output,
-        "level_weight": centred_draws(precision, draws, rng),
-        **heads._asdict(),
-        "residual_mean": mean,
-        "residual_factor": factor,
-    }
-
-
-def _residuals(
-    weights: dict[str, np.ndarray],
-    output: np.ndarray,
-    heads: ItemHeads,
-    ability: np.ndarray,
-    score: Float[np.ndarray, "query llm"],
-    trials: Float[np.ndarray, "query llm"],
-) -> tuple[Float[np.ndarray, "query residual"], Float[np.ndarray, "query residual residual"]]:
-    """Means, and Cholesky factors of the precisions, of the fitted queries' residuals, at the mean of everything else."""
-    import jax
-    import jax.numpy as jnp
-
-    from bayes_irt_router.inference.neural_model import Batch, residual_posterior
-
-    def unread(score: Any, trials: Any) -> Batch:
-        return Batch(
-            cast(QueryInputs, None), score, trials
-        )  # heads are given, so nobody looks at what they come from
-
-    @jax.jit
-    def some(heads: Any, score: Any, trials: Any) -> Any:
-        mean, factor = residual_posterior(known, output_means, heads, ability_means, unread(score, trials))
-        zero = jnp.zeros_like(mean[:, 0])
-        rows = [
-            [factor[i][k] if k <= i else zero for k in range(len(RESIDUALS))] for i in range(len(RESIDUALS))
-        ]
-        return mean, jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
-
-    known = {name: jnp.asarray(values) for name, values in weights.items()}
-    output_means, ability_means = jnp.asarray(output), jnp.asarray(ability)
-    count = len(score)
-    padded = min(CHUNK, count)
-    means, factors = [], []
-    with jax.enable_x64(False):
-        for start in range(0, count, padded):
-            rows = np.minimum(np.arange(start, start + padded), count - 1)  # one shape, so one compilation
-            part = [jnp.asarray(values[rows], jnp.float32) for values in (*heads, score, trials)]
-            mean, factor = some(ItemHeads(*part[:-2]), *part[-2:])
-            kept = min(padded, count - start)
-            means.append(np.asarray(mean)[:kept])
-            factors.append(np.asarray(factor)[:kept])
-    return np.concatenate(means), np.concatenate(factors)
 
 
 def _groups(
@@ -289,7 +179,8 @@ def _groups(
             {
                 "loss": (("chain", "pass"), trained.loss.T.astype(np.float32)),
                 "validation": (("chain", "pass"), trained.validation.T.astype(np.float32)),
+                "k_hat": stacked("k_hat", "llm"),
             },
-            coords=chain,
+            coords={**chain, "llm": coords["llm"]},
         ),
     }

@@ -10,9 +10,11 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from bayes_irt_router.inference.product_of_experts import (
+    STEPS,
     Factor,
     apply_transposed,
     gaussian_posterior,
+    laplace_factor,
     solve_transposed,
 )
 from bayes_irt_router.irt.nirt import (
@@ -31,6 +33,7 @@ from bayes_irt_router.irt.nirt import (
 
 Arrays = dict[str, Any]
 
+KEPT_STEPS = 12  # of finding the residuals that are kept; steep logits take more than the guide's three
 INPUT_DROPOUT = 1 / 3  # of the hidden layer's dropout
 OUTPUT_LOG_MEAN, OUTPUT_LOG_SD = -1.0, 1.0  # prior of log v
 GLOBAL_SITES = ("general", "specific", "output")
@@ -197,7 +200,7 @@ def guide(model: NIRT, shape: Shape, weights: Arrays, batch: Batch) -> None:
 
 
 def residual_posterior(
-    weights: Arrays, output: Any, heads: ItemHeads, ability: Any, batch: Batch
+    weights: Arrays, output: Any, heads: ItemHeads, ability: Any, batch: Batch, steps: int = STEPS
 ) -> tuple[Any, Factor]:
     """q(residuals | query, its answers): means (query, residual), and Cholesky factors of the precisions."""
     return gaussian_posterior(
@@ -205,7 +208,20 @@ def residual_posterior(
         len(RESIDUALS),
         batch.score,
         batch.trials,
+        steps,
     )
+
+
+def residual_laplace(
+    weights: Arrays, output: Any, heads: ItemHeads, ability: Any, batch: Batch
+) -> tuple[Any, Factor]:
+    """The mode, and the likelihood's own curvature there, for the posterior that is kept.
+
+    The guide does without: every look at all answers more is one in every step of the training.
+    """
+    mean, _ = residual_posterior(weights, output, heads, ability, batch, KEPT_STEPS)
+    found, slope = logit_and_slope(weights, output, heads, mean, ability)
+    return mean, laplace_factor(found, slope, batch.trials)
 
 
 def log_likelihood(found: Any, batch: Batch) -> Any:

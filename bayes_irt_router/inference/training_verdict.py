@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from bayes_irt_router.inference.diagnostics import NETWORK_SPREAD, ConvergenceGate
 from bayes_irt_router.inference.neural_training import Trained
+from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
 
 STILL_FALLING = 0.001  # of the validation log loss, over the last tenth of the passes
 GENERAL, NAMED = "general ability", "named ability"
@@ -18,11 +19,14 @@ def training_gate(
     llms: Sequence[str],
     traits: Sequence[str],
     ability: Sequence[Float[np.ndarray, "draw llm trait"]],
+    k_hat: Float[np.ndarray, " llm"],
 ) -> ConvergenceGate:
-    """The verdict on a training: it must have come to rest.
+    """The verdict on a training: it must have come to rest, and the normal posteriors of ability must be near the networks' own.
 
     It has not if there were no queries to judge it on; if a network's validation log loss was never lower than after its first pass; or
     if passes ran out while the validation log loss, the mean over networks, still fell by more than 0.001 over the last tenth of them.
+    The normal posterior of each LLM's abilities is held against the network's likelihood: k-hat of the importance weights that would
+    correct it must not be above 0.7.
 
     The table has :func:`network_spread` of each LLM's general ability (the mean of its abilities) and of each named ability beside the
     general one. How far networks disagree is told and no criterion: the draws of the ensemble hold it. Of variational draws r-hat says
@@ -33,6 +37,7 @@ def training_gate(
         llms: names.
         traits: names of the abilities.
         ability: draws of each network.
+        k_hat: of each LLM's abilities, the largest over networks.
     """
     general = [one.mean(axis=2) for one in ability]
     lead = [one - one.mean(axis=2, keepdims=True) for one in ability]
@@ -56,7 +61,12 @@ def training_gate(
             f"between networks an LLM's general ability varies by {spread[GENERAL]:.2f} of its posterior SD within one, "
             f"a named ability beside it by {spread[NAMED]:.2f} (medians)"
         )
-    return ConvergenceGate(table, len(ability), 0.0, _complaints(trained), "; ".join(told))
+    worst = int(k_hat.argmax())
+    told.append(f"largest k-hat of an LLM's abilities {k_hat[worst]:.2f}, that of {llms[worst]}")
+    complaints = _complaints(trained)
+    if far := [f"{name} ({k:.2f})" for name, k in zip(llms, k_hat, strict=True) if k > LARGEST_K_HAT]:
+        complaints += (f"k-hat of abilities is above {LARGEST_K_HAT} for {', '.join(far)}",)
+    return ConvergenceGate(table, len(ability), 0.0, complaints, "; ".join(told))
 
 
 def network_spread(

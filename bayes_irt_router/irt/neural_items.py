@@ -1,10 +1,11 @@
 """What a trained NIRT says of queries, network by network, from the arrays of its model folder. NumPy only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 from bayes_irt_router.irt.nirt import (
     NIRT,
@@ -15,11 +16,13 @@ from bayes_irt_router.irt.nirt import (
     hidden_layer,
     interaction,
     item_heads,
+    logit_and_slope,
     met,
     network_input,
     response,
 )
 
+BLOCK = 256  # queries at once, when all of them are gone through
 # The groups of a NIRT's posterior file beside those of every model.
 NETWORK, ITEMS, RELEVANCE, TRAINING = "network", "items", "relevance_prior", "training"
 WEIGHT_DIMS: dict[str, tuple[str, ...]] = {
@@ -98,21 +101,54 @@ def fitted_heads(items: xr.Dataset, chain: int) -> ItemHeads:
 
 def residual_draws(
     items: xr.Dataset, chain: int, count: int, rng: np.random.Generator
-) -> Float32[np.ndarray, "draw query residual"]:
-    """Draws of the fitted queries' residuals given their answers: normal, ``mean + L^-T noise``, ``L L'`` the precision."""
-    mean, factor = items["residual_mean"].values[chain], items["residual_factor"].values[chain]
-    noise = rng.standard_normal((count, *mean.shape), dtype=np.float32)
-    size = len(RESIDUALS)
-    found = np.zeros_like(noise)
-    for i in reversed(range(size)):
-        rest = noise[..., i] - sum(factor[:, k, i] * found[..., k] for k in range(i + 1, size))
-        found[..., i] = rest / factor[:, i, i]
-    return found + mean
+) -> Iterator[tuple[slice, Float32[np.ndarray, "draw query residual"]]]:
+    """Draws of the fitted queries' residuals given their answers, :data:`BLOCK` queries at a time, with their positions.
+
+    Normal, ``mean + L^-T noise``, ``L L'`` the precision. The same generator gives the same draws.
+    """
+    means, factors = items["residual_mean"].values[chain], items["residual_factor"].values[chain]
+    for start in range(0, len(means), BLOCK):
+        block = slice(start, start + BLOCK)
+        mean, factor = means[block], factors[block]
+        noise = rng.standard_normal((count, *mean.shape), dtype=np.float32)
+        size = len(RESIDUALS)
+        found = np.zeros_like(noise)
+        for i in reversed(range(size)):
+            rest = noise[..., i] - sum(factor[:, k, i] * found[..., k] for k in range(i + 1, size))
+            found[..., i] = rest / factor[:, i, i]
+        yield block, found + mean
+
+
+def rows(heads: ItemHeads, block: slice | Int[np.ndarray, " query"]) -> ItemHeads:
+    """The heads of some queries."""
+    return ItemHeads(*(values[block] for values in heads))
 
 
 def settled_items(network: Network, items: xr.Dataset, chain: int) -> Interaction:
     """The fitted queries with their residuals at the posterior mean."""
     return interaction(network.weights, fitted_heads(items, chain), items["residual_mean"].values[chain])
+
+
+def own_logit_sd(
+    network: Network,
+    items: xr.Dataset,
+    chain: int,
+    queries: Int[np.ndarray, " query"],
+    ability: Float[np.ndarray, " trait"],
+) -> Float[np.ndarray, " query"]:
+    """SD of each query's logit at one ability, for what its answers left unknown of its residuals; linearised at their mean.
+
+    Args:
+        network: whose interaction it is; its output weights are at their mean.
+        items: the group ``items``.
+        chain: which network it is.
+        queries: positions of fitted queries.
+        ability: of the LLM.
+    """
+    mean, factor = (items[name].values[chain][queries] for name in ("residual_mean", "residual_factor"))
+    heads = rows(fitted_heads(items, chain), queries)
+    _, slope = logit_and_slope(network.weights, network.output.mean(axis=0), heads, mean, ability[None])
+    return np.linalg.norm(np.linalg.solve(factor, slope[:, 0, :, None])[:, :, 0], axis=1)
 
 
 def linear_items(
@@ -145,6 +181,8 @@ def linear_draws(
 ) -> tuple[Float32[np.ndarray, "draw query trait"], Float32[np.ndarray, "draw query"]]:
     """:func:`linear_items` of the fitted queries, with one draw of their residuals for each draw of the network.
 
+    Beside what is returned, memory does not grow with the queries.
+
     Args:
         network: with its draws.
         items: the group ``items``.
@@ -152,8 +190,14 @@ def linear_draws(
         rng: of the residuals.
     """
     heads, count = fitted_heads(items, chain), len(network.ability)
-    found = []
-    for k, residual in enumerate(residual_draws(items, chain, count, rng)):
-        at = interaction(network.weights, heads, residual)
-        found.append(linear_items(network, at, network.ability[k], network.output[k]))
-    return tuple(np.stack(part).astype(np.float32) for part in zip(*found, strict=True))  # type: ignore[return-value]
+    queries, traits = heads.log_relevance.shape
+    slopes = np.empty((count, queries, traits), dtype=np.float32)
+    offsets = np.empty((count, queries), dtype=np.float32)
+    for block, residual in residual_draws(items, chain, count, rng):
+        some = rows(heads, block)
+        for k in range(count):
+            at = interaction(network.weights, some, residual[k])
+            slopes[k, block], offsets[k, block] = linear_items(
+                network, at, network.ability[k], network.output[k]
+            )
+    return slopes, offsets

@@ -9,6 +9,7 @@ from scipy.special import expit
 from bayes_irt_router.irt.nirt import (
     RESIDUALS,
     Array,
+    Interaction,
     ItemHeads,
     Weights,
     interaction,
@@ -89,7 +90,7 @@ def logit_slope(
         ability: shape ``(*draw, llm, trait)``.
     """
     slope, offset = at
-    s = np.einsum("...qmk,...jk->...qjm", slope, ability, optimize=True) - offset[..., None, :]
+    s = np.swapaxes(met(Interaction(slope, offset), ability), -1, -2)
     share = output[..., None, None, :] * (1.0 - np.tanh(s[..., 1:] + weights["interaction_bias"]) ** 2)
     linear = np.broadcast_to(np.exp(weights["interaction_log_skip"]), (*share.shape[:-1], 1))
     return np.matmul(np.concatenate([linear, share], axis=-1), slope)

@@ -42,8 +42,11 @@ class NIRT:
     Source: the NIRT of IRT-Router (Song et al., ACL 2025), after NeuralCD (Wang et al., AAAI 2020). Departures: relevance is learned,
     from a prior that is sharper than a softmax over 0/1 labels; every LLM has abilities of its own, not a function of a text about
     it; a query keeps residuals that are integrated out; the positive layers act on all abilities of a query at once, with a
-    linear path beside them; dropout is on in training only; abilities, the last layer's weights ``v`` and the residuals have
-    posteriors, and networks are an ensemble.
+    linear path beside them; dropout is on in training only; networks are an ensemble.
+
+    Within a network only these have a posterior: abilities, residuals, the last layer's weights ``v``, and those of the difficulty head
+    ``B``. All other weights (hidden layer, ``U``, ``A``, ``R``, ``l``, ``W``, ``c``, ``h``, scales) are a point, their posterior mode;
+    of what is not known of them the spread between the networks tells something.
 
     Attributes:
         abilities: names and descriptions.

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.neural_items import ITEMS, Network, linear_items, settled_items
-from bayes_irt_router.irt.nirt import Interaction, interaction, relevance
+from bayes_irt_router.irt.nirt import RESIDUALS, Interaction, interaction, relevance
 from bayes_irt_router.irt.relevance import in_words
 from bayes_irt_router.irt.response import item_distribution
 from bayes_irt_router.routing.neural_prediction import ensemble, model_and_inputs

@@ -14,13 +14,16 @@ def trained(*course: float, stopped: bool = False, judged: int = 50, networks: i
     return Trained({}, validation + 1.0, validation, stopped, 40, judged, "CPU", 1.0)
 
 
+K_HAT = np.array([0.1, 0.3, 0.2])
+
+
 def draws(networks: int = 2) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     return [rng.standard_normal((100, 3, 2)) for _ in range(networks)]
 
 
 def verdict(found: Trained) -> tuple[bool, str]:
-    gate = training_gate(found, ["a", "b", "c"], ["sums", "facts"], draws())
+    gate = training_gate(found, ["a", "b", "c"], ["sums", "facts"], draws(), K_HAT)
     return gate.passed, gate.verdict
 
 
@@ -75,9 +78,17 @@ def test_the_spread_between_networks_is_that_of_their_means():
 
 
 def test_every_llm_and_ability_is_listed():
-    gate = training_gate(trained(*FLAT), ["a", "b", "c"], ["sums", "facts"], draws())
+    gate = training_gate(trained(*FLAT), ["a", "b", "c"], ["sums", "facts"], draws(), K_HAT)
     assert gate.table["quantity"].tolist() == [GENERAL] * 3 + [NAMED] * 2
     summary = gate.summary().set_index("quantity")
     for quantity in (GENERAL, NAMED):
         largest = gate.table.query("quantity == @quantity")[NETWORK_SPREAD].max()
         assert summary.loc[quantity, f"{NETWORK_SPREAD}_max"] == largest
+
+
+def test_abilities_that_are_not_normal_are_named():
+    told = training_gate(
+        trained(*FLAT), ["a", "b", "c"], ["sums", "facts"], draws(), np.array([0.1, 0.9, 0.2])
+    )
+    assert not told.passed
+    assert "k-hat of abilities is above 0.7 for b (0.90)" in told.verdict

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.rank_uniformity import rank_uniformity
-from bayes_irt_router.irt.ability_posterior import ability_posterior, importance_points, prior_covariance
+from bayes_irt_router.irt.ability_posterior import (
+    Answered,
+    NormalAbility,
+    ability_posterior,
+    ability_posteriors,
+    importance_points,
+    log_likelihood,
+    prior_covariance,
+    standard_prior,
+)
 from bayes_irt_router.irt.ability_table import ABILITIES
 from bayes_irt_router.irt.neural_response import expected_p_correct, logit_slope
 from bayes_irt_router.irt.nirt import (
@@ -172,6 +181,56 @@ def test_placing_finds_the_truth_and_its_weights_are_even():
     _, log_weight = importance_points(found, weights, output, at, score, np.ones(400), 2000, rng)
     weight = np.exp(log_weight - log_weight.max())
     assert weight.sum() ** 2 / (weight**2).sum() > 1000
+
+
+def test_blocks_of_queries_and_many_llms_change_nothing():
+    weights, output, heads = random_network(8, 0.3, queries=50)
+    rng = np.random.default_rng(0)
+    at = interaction(weights, heads, rng.standard_normal((50, 3)))
+    score, trials = (rng.random((50, 3)) < 0.5).astype(float), np.ones((50, 3))
+    trials[::4, 1] = 0
+    score[::4, 1] = np.nan
+
+    def blocks():
+        for some in np.array_split(np.arange(50), 7):
+            yield Answered(type(at)(at.slope[some], at.offset[some]), score[some], trials[some])
+
+    found = ability_posteriors(weights, output, blocks, standard_prior(5), np.zeros((3, 5)))
+    for j, one in enumerate(found):
+        alone = ability_posterior(weights, output, at, score[:, j], trials[:, j])
+        np.testing.assert_allclose(one.mean, alone.mean, atol=1e-9)
+        np.testing.assert_allclose(one.factor, alone.factor, atol=1e-9)
+
+
+def test_a_sure_prior_outweighs_the_answers():
+    weights, output, heads = random_network(9, 0.3)
+    at = interaction(weights, heads, np.zeros((QUERIES, 3)))
+    believed = NormalAbility(np.linspace(-1, 1, 5), 1e-3 * np.eye(5))
+    given = (weights, output, at, np.ones(QUERIES), np.ones(QUERIES))
+    found = ability_posterior(*given, prior=believed)
+    np.testing.assert_allclose(found.mean, believed.mean, atol=1e-4)
+    points, _ = importance_points(found, *given, 50, np.random.default_rng(0), believed)
+    assert np.abs(points - believed.mean).max() < 0.01
+
+
+def test_what_is_unknown_of_a_query_is_integrated_out():
+    weights, output, heads = random_network(10, 0.3)
+    rng = np.random.default_rng(0)
+    at = interaction(weights, heads, np.zeros((QUERIES, 3)))
+    points = rng.standard_normal((4, 5))
+    score, trials, sd = (
+        np.array([1, 0, 1, 0.5, 0, 1, 1.0]),
+        np.array([1, 1, 3, 2, 1, 0, 1.0]),
+        0.2 * np.arange(7),
+    )
+    found = log_likelihood(weights, output, at, score, trials, points, sd)
+    fine = np.linspace(-6, 6, 2001)
+    moved = logit(weights, output, at, points)[..., None] + sd[:, None, None] * fine
+    each = np.exp(trials[:, None, None] * (score[:, None, None] * moved - np.logaddexp(0, moved)))
+    density = np.exp(-0.5 * fine**2) / np.exp(-0.5 * fine**2).sum()
+    np.testing.assert_allclose(found, np.log(each @ density).sum(axis=0), atol=0.01)
+    many = log_likelihood(weights, output, at, score, 1000 * trials, points, sd + 0.5)
+    assert np.isfinite(many).all()
 
 
 @pytest.mark.slow
