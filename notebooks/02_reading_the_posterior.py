@@ -47,7 +47,14 @@ posterior.gate.summary().round(3)
 
 # %% [markdown]
 # *r-hat* compares the spread between chains with that within them; 1.01 is the limit. *ESS*, the effective sample size, says how many independent
-# draws they are worth; 400 is the least. The means over LLMs and the predicted cells mix easily. The SDs of residuals are slowest: they
+# draws they are worth; 400 is the least.
+#
+# How can 1,000 draws be worth more than 1,000? The gate judged all that were sampled, four chains of 1,400 in notebook 1, before the posterior was
+# thinned. Of these the file keeps 1,000, evenly spaced: neighbours in a chain resemble each other, so little is lost, and predictions are quicker. Where
+# the ESS is below 1,000 the kept draws are worth about as much as all; where it is above they are worth at most 1,000, and the mean of a quantity
+# is still known to about $1 / \sqrt{1000}$, 3 %, of its posterior SD.
+#
+# The means over LLMs and the predicted cells mix easily. The SDs of residuals are slowest: they
 # are informed only indirectly.
 #
 # The same as a picture. Each line is a chain; where all stay near zero, no chain dwells in a region of its own.

@@ -16,7 +16,8 @@
 #
 # The same item response curve can be fitted in several ways. The *MIRT* of this package is hierarchical, and its posterior is sampled. The *MIRT of
 # IRT-Router* is a point estimate: abilities are free numbers, item parameters are projections of the embedding, and stochastic gradient descent with early
-# stopping finds one set of them. A *NIRT* replaces the curve by a small network. What differs in practice?
+# stopping finds one set of them. A *NIRT* replaces the curve by a small network. What differs in practice? In short, for these data: the
+# sampled model has the smaller error and honest probabilities, the point estimate is too sure, and the network is about as good as the curve.
 #
 # It opens the model that notebook 1 saved. The data are simulated from a MIRT, so this is home ground for item response models; how the methods
 # compare on real data is in `benchmarks/README.md`.
@@ -69,7 +70,7 @@ comparison.table()[["log_loss", "minus model's (95 %)", "AUC", "ECE", "slope", "
 #
 # ## Where the truth is known
 #
-# Of which questions are the errors? Below, the predicted and the true probability of each pair of question and LLM, for the sampled model and
+# Where on the scale are the errors? Below, the predicted and the true probability of each pair of question and LLM, for the sampled model and
 # the point estimate on the same features.
 
 # %%
@@ -98,10 +99,13 @@ panels[0].set_ylabel("true P(correct), %")
 figure
 
 # %% [markdown]
+# At the ends. The point estimate promises close to 0 and close to 100 %, and many of these promises are far from the truth; the posterior mean keeps
+# to the middle where the text does not tell enough. What is left of its error, at every level, is what the text of a question does not say.
+#
 # ## With fewer data
 #
-# Where does sampling help most? Fit the point estimate and the LLM means to growing parts of the training questions, and compare with the
-# truth. (Refitting the sampled model at each size would take minutes; it stands at the right, at the full size.)
+# How much does the point estimate depend on the number of questions? Fit it and two simple baselines to growing parts of the training questions, and
+# compare with the truth. (Refitting the sampled model at each size would take minutes; it stands at the right, at the full size.)
 
 # %%
 sizes = [30, 60, 120, train.sizes["query"]]
@@ -143,11 +147,14 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
+# The point estimate needs all 242 questions to come near what the LLM means know after 30: with few answers it believes chance. How the sampled model
+# fares at the smaller sizes is not measured here; "To try" below says how to find out.
+#
 # ## What a point estimate cannot say
 #
-# It has no interval, so none of these can be asked of it: how sure is this decision? Would more data change it? Is the promise "at least 80 %, with
-# probability 0.9" kept? Which question should a new LLM be asked next? Its reliability can be looked at afterwards, though. The bars of a point estimate
-# are narrower, because it has no residual that the answers to one question share; more dots fall outside.
+# It has no interval, so it cannot say how sure a decision is, whether more data would change it, with which probability a promise of "at least 80 %"
+# is kept, or which question a new LLM should be asked next; notebooks 3 and 4 ask the posterior all of these. Its reliability can be looked at
+# afterwards, though. The bars of a point estimate are narrower, because it has no residual that the answers to one question share; more dots fall outside.
 
 # %%
 from bayes_irt_router.evaluation.judged import judge, training_facts
@@ -191,16 +198,16 @@ for name, p in (("MIRT", sampled), ("NIRT", neural_mean), ("point estimate", poi
     print(f"{name:15} root mean squared error {100 * np.sqrt(np.mean((p - true) ** 2)):.1f} points")
 
 # %% [markdown]
-# On these data the MIRT's curve is the true one, so the network could only lose; here it is level, so its freedom costs next to nothing. On the command line the kind of
-# model is a choice at fit, and everything after the fit is the same:
+# On these data the MIRT's curve is the true one, so the network could only lose; here it is level, so its freedom costs next to nothing.
+# On the command line the kind of model is a choice at fit, and everything after the fit is the same:
 #
 # ```
 # birt fit --kind nirt --data DIR --split train --output MODEL
 # ```
 
 # %% [markdown]
-# Do the two say the same of the LLMs? Parameters of two fits have no common coordinates, but it can be asked how far the ability that tells most in the one
-# correlates with that in the other, and how much of a named ability is a combination of the other's traits, whichever way those are turned:
+# Do the two say the same of the LLMs, too? Parameters of two fits have no common coordinates, but it can be asked how far the ability that tells
+# most in the one correlates with that in the other, and how much of a named ability is a combination of the other's traits, whichever way those are turned:
 
 # %%
 from bayes_irt_router.report.ability_agreement import ability_agreement
@@ -211,7 +218,12 @@ print(agreement.loc["mean of all"].round(2).to_string())
 print(f"named abilities explained by the MIRT's traits: {named.min():.2f} to {named.max():.2f}")
 
 # %% [markdown]
+# On the whole yes, and in detail no. The mean of the NIRT's abilities is the MIRT's general trait, up to what either is unsure of. A single named
+# ability is explained by the three traits to a third or a half: the rest is what the descriptions bring in, and what 242 questions do not
+# decide between 25 names. So trust the ranking, which both find; read a named ability with its interval.
+#
 # ## To try
 #
+# - Fit the MIRT to the first 60 questions of `order` as notebook 1 does, and put its error into the picture. Is the gap to the point estimate wider there?
 # - Give the logistic regression the embedding only. How much of what looks like a better model is better features?
 # - Simulate 2,000 questions and compare again. Which gaps close?

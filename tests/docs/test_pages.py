@@ -1,4 +1,5 @@
-"""The how-to pages do what they say: their Python runs, top to bottom, and their commands exist.
+"""The how-to pages do what they say: their Python runs, top to bottom, and their commands exist, as do those of the README and
+of the notebooks; what stands after `>>>` prints what the page says.
 
 The pages share one folder, as a reader who follows them would: `fit` makes the model that later pages route with. The
 pages on adding a prior, a policy and a format are strangers' tasks: nothing but the page is used.
@@ -8,17 +9,27 @@ import doctest
 import os
 import re
 import shlex
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 import typer.main
 
 from bayes_irt_router.cli import app
 from bayes_irt_router.routing.policy_catalogue import POLICIES
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+# Wherever somebody may read a command.
+TOLD = [
+    *PAGES,
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "models/README.md")),
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.py")),
+]
 # In the order in which they can be followed; the page with the model comes first.
 WORKED = (
     "fit",
@@ -42,7 +53,7 @@ def blocks(page: Path, language: str) -> Iterator[tuple[int, str]]:
 
 
 def name(page: Path) -> str:
-    return page.relative_to(DOCS).with_suffix("").as_posix()
+    return page.relative_to(ROOT).with_suffix("").as_posix()
 
 
 @pytest.fixture(scope="module")
@@ -81,32 +92,107 @@ def test_a_page_does_what_it_says(page, folder):
     follow(DOCS / "how-to" / f"{page}.md", folder)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if ">>> " in page.read_text("utf-8")], ids=name)
-def test_examples_show_what_they_print(page):
-    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert found.attempted > 0
-    assert found.failed == 0
+EXAMPLES = [page for page in PAGES if any(blocks(page, "pycon"))]
 
 
-def commands(page: Path) -> Iterator[list[str]]:
-    for _, text in blocks(page, "bash"):
-        for line in text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["birt"] and len(words) > 1 and not words[1].startswith("-"):
-                yield words[1:]
+@pytest.mark.parametrize("page", EXAMPLES, ids=name)
+def test_examples_print_what_the_page_says(page):
+    """A page's examples are one session."""
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    session: dict[str, object] = {}
+    told: list[str] = []
+    for line, text in blocks(page, "pycon"):
+        examples = doctest.DocTestParser().get_doctest(text, session, name(page), str(page), line)
+        assert examples.examples
+        runner.run(examples, out=told.append, clear_globs=False)
+        session = examples.globs
+    assert not told, "".join(told)
 
 
-def test_commands_have_the_options_that_pages_give_them():
-    known = typer.main.get_command(app).commands
-    options = {
-        command: {option for parameter in one.params for option in parameter.opts}
-        for command, one in known.items()
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_example_is_left_untested(page):
+    inside = "".join(text for _, text in blocks(page, "pycon"))
+    assert page.read_text("utf-8").count(">>> ") == inside.count(">>> ")
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words after each `birt`, in blocks of any language and between backticks."""
+    fences = re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", rest)]
+    for line in lines:
+        if found := re.search(r"(?:^|[\s/])birt ([a-z].*)", line.removeprefix("# ")):
+            yield shlex.split(found.group(1).replace("'", ""), comments=True)
+
+
+def options(command: typer.core.TyperCommand) -> set[str]:
+    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def problems(words: list[str], policies: Collection[str] = POLICIES) -> list[str]:
+    """What `birt WORDS` asks for and the program has not."""
+    command, spent = typer.main.get_command(app), ["birt"]
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        first, *words = words
+        if first not in command.commands:
+            return [f"{' '.join(spent)} has no command {first}"]
+        command = command.commands[first]
+        spent.append(first)
+    given = {word.split("=")[0] for word in words if re.match(r"--[a-z]", word)}
+    found = [f"{' '.join(spent)} has no {option}" for option in sorted(given - options(command) - {"--help"})]
+    policy = words[words.index("--policy") + 1] if "--policy" in words else ""
+    if policy.islower() and policy not in policies:  # NAME stands for any
+        found.append(f"there is no policy {policy}")
+    return found
+
+
+def test_wrong_commands_would_be_found():
+    told = "Type `birt fti --data DIR`, or\n\n```bash\nbirt fit --date DIR \\\n  --outptu X\nbirt llms retier x\n```\n"
+    assert [problem for words in commands(told) for problem in problems(words)] == [
+        "birt fit has no --date",
+        "birt fit has no --outptu",
+        "birt llms has no command retier",
+        "birt has no command fti",
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in TOLD if "birt " in page.read_text("utf-8")], ids=name)
+def test_commands_and_their_options_exist(page):
+    text = page.read_text("utf-8")
+    if page.suffix == ".py":  # cells of words are comments
+        text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+    own = re.findall(
+        r'^    name: ClassVar\[str\] = "(\w+)"', text, flags=re.MULTILINE
+    )  # of a policy that the page itself adds
+    assert [problem for words in commands(text) for problem in problems(words, {*POLICIES, *own})] == []
+
+
+def test_options_that_pages_name_alone_are_those_of_some_command():
+    def every(command: typer.core.TyperCommand) -> set[str]:
+        return options(command).union(*map(every, getattr(command, "commands", {}).values()))
+
+    known = every(typer.main.get_command(app)) | {"--help"}
+    named = {
+        (name(page), option)
+        for page in PAGES
+        for option in re.findall(r"`(--[a-z][a-z-]*)[^`]*`", page.read_text("utf-8"))
     }
-    found = [(name(page), words) for page in PAGES for words in commands(page)]
-    assert len(found) > 20
-    for page, (command, *rest) in found:
-        assert command in options, f"{page}: birt {command}"
-        given = {word for word in rest if word.startswith("--")}
-        assert given <= options[command], f"{page}: birt {command} {sorted(given - options[command])}"
-        if "--policy" in rest:
-            assert rest[rest.index("--policy") + 1] in POLICIES, page
+    assert len(named) > 20
+    assert {(page, option) for page, option in named if option not in known} == set()
+
+
+def test_the_extras_are_those_that_can_be_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    listed = re.findall(
+        r"^\| `([a-z]+)` \|", (DOCS / "how-to" / "install.md").read_text("utf-8"), flags=re.MULTILINE
+    )
+    assert set(listed) == extras - {"test", "lint", "dev"}
+    asked = {
+        extra
+        for page in TOLD
+        for listed in re.findall(r"(?:bayes_irt_router|\.)\[([a-z,]+)\]", page.read_text("utf-8"))
+        for extra in listed.split(",")
+    }
+    assert asked <= extras

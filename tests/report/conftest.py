@@ -1,11 +1,13 @@
 """A small model with data that it has not seen, both with names that are meant to break a page."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_irt_router.evaluation.predictions import Predicted
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.page.held_out import HeldOut, held_out
 from bayes_irt_router.report.page.pictures import pictures
@@ -67,3 +69,27 @@ def routed(evil_router: Router, unseen: HeldOut) -> RoutedQueries:
 def page(evil_fit: Posterior, unseen: HeldOut, routed: RoutedQueries) -> str:
     drawn = list(pictures(evil_fit, unseen, level=0.89, seed=0))
     return report_page(evil_fit, f"model {EVIL}", routed, drawn, unseen)
+
+
+@pytest.fixture(scope="session")
+def constant_prediction() -> Callable[[int, int, int], tuple[Predicted, xr.Dataset]]:
+    """Makes predictions of 0.6 for (tasks, LLMs, queries a task) and answers that agree, but for two cells of the first task: the
+    first LLM is always wrong, the second has no answers.
+    """
+
+    def make(tasks: int, llms: int, queries: int) -> tuple[Predicted, xr.Dataset]:
+        shape = (tasks * queries, llms)
+        score = (np.random.default_rng(0).random(shape) < 0.6).astype(float)
+        task = np.repeat([f"task_{k:02}" for k in range(tasks)], queries)
+        score[task == "task_00", 0] = 0.0
+        score[task == "task_00", 1] = np.nan
+        data = xr.Dataset(
+            {"score": (("query", "llm"), score), "trials": (("query", "llm"), np.ones(shape, int))},
+            coords={
+                "llm": [f"$vendor/llm-{j:02}$" for j in range(llms)],
+                "task": ("query", task.astype(object)),
+            },
+        )
+        return Predicted(np.full(shape, 0.6), np.full((100, *shape), 0.6, dtype=np.float32)), data
+
+    return make

@@ -125,6 +125,38 @@ def test_the_keyboard_is_enough(opened):
     assert tab.locator("#choice").inner_text() != first
 
 
+def test_every_cross_can_be_named_by_keyboard_and_by_finger(opened):
+    """A name that shows only under a mouse is no name for who has none."""
+    tab = opened.page
+    crosses, told = tab.locator("#frontier path.single"), tab.locator("#marked-told")
+    hints = [cross.text_content() for cross in crosses.all()]
+    assert [hint.rsplit(": ", 1)[0] for hint in hints] == tab.locator("#marked option").all_text_contents()[
+        1:
+    ]
+    assert len(hints) > 1
+    tab.locator("#marked").focus()
+    for hint in hints[:2]:
+        tab.keyboard.press("ArrowDown")
+        assert told.text_content() == hint
+        assert tab.locator("#frontier path.single.marked").text_content() == hint
+    for k in (1, 0):
+        where = crosses.nth(k).bounding_box()
+        tab.mouse.click(where["x"] + where["width"] / 2 + 1, where["y"] + where["height"] / 2 + 1)
+        assert told.text_content() in hints
+        assert tab.locator("#frontier .ring").count() == 1
+    set_alpha(tab, 0.3)
+    assert tab.locator("#frontier path.single.marked").count() == 1
+
+
+def test_intervals_are_numbers_that_can_be_read(opened):
+    tab = opened.page
+    for cell in ("#candidates tbody tr td small", "table.abilities tbody tr td small"):
+        first = tab.locator(cell).first
+        assert first.is_visible()
+        assert " to " in first.inner_text()
+    assert tab.locator("[title]").count() == 0  # what a title says, only a mouse can read
+
+
 def test_a_query_is_found_and_shown(opened, routed):
     tab = opened.page
     tab.locator("#find").fill(routed.query[3])

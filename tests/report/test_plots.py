@@ -111,6 +111,14 @@ def test_a_row_is_its_interval():
     np.testing.assert_allclose([[end[0] for end in row] for row in outer], [[0.1, 0.9], [1.0, 9.0]])
 
 
+def test_the_points_fill_the_map_however_long_the_intervals_are(small_fit):
+    for axes in discrimination_map(small_fit).axes:
+        points = np.concatenate([one.get_offsets() for one in axes.collections if len(one.get_offsets())])
+        for values, limits in zip(points.T, (axes.get_xlim(), axes.get_ylim()), strict=True):
+            assert np.ptp(values) > 0.9 * (limits[1] - limits[0])
+        assert len([text for text in axes.texts if "median interval" in text.get_text()]) == 2
+
+
 def test_task_accuracy_is_the_mean_over_the_tasks_queries(small_fit):
     accuracy = task_accuracy(small_fit)
     draws, task = small_fit.draws.isel(chain=1, draw=3), str(accuracy["task"].values[1])
@@ -222,6 +230,8 @@ def test_a_new_llms_interval_is_drawn_after_each_answer(small_fit):
     states = [state(setup, answers[:n]) for n in (12, 0, 4)]
     figure = placement_progress(states, "new", truth=0.7)
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), [0, 4, 12])
+    few = placement_progress(states[1:], "new").axes[0]  # 0 to 4 answers: a tick at 2.5 would mean nothing
+    assert all(float(tick).is_integer() for tick in few.get_xticks())
     assert states[0].interval(0.89)[1] > states[1].interval(0.89)[1]
     with pytest.raises(InputError, match="no state"):
         placement_progress([], "new")

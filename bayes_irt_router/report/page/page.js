@@ -4,6 +4,7 @@
   const at = (id) => document.getElementById(id);
   const slider = at("alpha");
   const SHOWN = 8;
+  const REACH = 24; // CSS pixels: how near a finger has to come
 
   const percent = (x, digits = 1) => `${(100 * x).toFixed(digits)} %`;
   const usd = (x) => (x === 0 ? "0" : x < 1e-6 ? x.toExponential(1) : String(Number(x.toPrecision(3))).includes("e")
@@ -90,16 +91,30 @@
     if (data.priced) drawFrontier(now);
   }
 
+  // Each LLM alone, from cheap to dear: accuracy and cost over all queries, of the LLMs that can take all of them.
+  function eachAlone() {
+    const mean = (f) => data.query.reduce((sum, _, i) => sum + f(i), 0) / data.query.length;
+    return data.llm.map((name, j) => ({ name, j }))
+      .filter(({ j }) => data.query.every((_, i) => data.p[i][j] !== null))
+      .map(({ name, j }) => ({ name, cost: mean((i) => data.cost[i][j]), p: mean((i) => data.p[i][j] / 10000) }))
+      .filter((one) => one.cost > 0)
+      .sort((a, b) => a.cost - b.cost);
+  }
+
+  const singles = data.priced ? eachAlone() : [];
+  const single = (one) => `${one.name}: ${percent(one.p)} at ${usd(one.cost)} USD`;
+
+  function showMarked() {
+    const marked = singles[at("marked").value];
+    at("marked-told").textContent = marked ? single(marked) : "";
+    if (data.priced) drawFrontier(route(Number(slider.value)));
+  }
+
   function drawFrontier(now) {
     const box = at("frontier");
     const width = Math.max(280, box.clientWidth);
     const height = Math.min(380, Math.max(240, 0.55 * width));
     const [left, right, top, bottom] = [44, 10, 10, 42];
-    const singles = data.llm.map((name, j) => {
-      const rows = data.query.map((_, i) => i).filter((i) => data.p[i][j] !== null);
-      const mean = (f) => rows.reduce((sum, i) => sum + f(i), 0) / rows.length;
-      return { name, n: rows.length, cost: mean((i) => data.cost[i][j]), p: mean((i) => data.p[i][j] / 10000) };
-    }).filter((one) => one.n === data.query.length && one.cost > 0);
     const curve = data.curve.filter((point) => point.cost > 0);
     const costs = [...curve.map((point) => point.cost), ...singles.map((one) => one.cost)];
     const [low, high] = [Math.log10(Math.min(...costs)) - 0.05, Math.log10(Math.max(...costs)) + 0.05];
@@ -136,17 +151,29 @@
     const path = (points) => points.map(([a, b]) => `${a.toFixed(1)},${b.toFixed(1)}`).join(" ");
     put("polygon", { class: "band", points: path([...ordered.map((c) => [x(c.cost), y(c.upper)]), ...[...ordered].reverse().map((c) => [x(c.cost), y(c.lower)])]) });
     put("polyline", { class: "curve", points: path(ordered.map((c) => [x(c.cost), y(c.mean)])) });
-    for (const one of singles) {
+    const marked = at("marked").value;
+    singles.forEach((one, k) => {
       const [a, b] = [x(one.cost), y(one.p)];
-      const cross = put("path", { class: "single", d: `M${a - 4},${b - 4}L${a + 4},${b + 4}M${a - 4},${b + 4}L${a + 4},${b - 4}` });
+      const cross = put("path", { class: marked === String(k) ? "single marked" : "single", d: `M${a - 4},${b - 4}L${a + 4},${b + 4}M${a - 4},${b + 4}L${a + 4},${b - 4}` });
       const title = document.createElementNS(space, "title");
-      title.textContent = `${one.name}: ${percent(one.p)} at ${usd(one.cost)} USD`;
+      title.textContent = single(one);
       cross.append(title);
-    }
+      if (marked === String(k)) put("circle", { class: "ring", cx: a, cy: b, r: 9 });
+    });
     if (now.cost > 0) {
       const [a, b] = [x(now.cost), y(now.p)];
       put("path", { class: "now", d: `M${a},${b - 9}L${a + 9},${b}L${a},${b + 9}L${a - 9},${b}Z` });
     }
+    // A finger or a mouse marks the nearest cross.
+    svg.addEventListener("click", (event) => {
+      const frame = svg.getBoundingClientRect();
+      const scale = width / frame.width;
+      const [a, b] = [(event.clientX - frame.left) * scale, (event.clientY - frame.top) * scale];
+      const away = singles.map((one) => Math.hypot(x(one.cost) - a, y(one.p) - b));
+      const nearest = away.indexOf(Math.min(...away));
+      at("marked").value = away[nearest] <= REACH ? String(nearest) : "";
+      showMarked();
+    });
     box.replaceChildren(svg);
   }
 
@@ -166,8 +193,9 @@
   function interval(i, j) {
     const [low, mean, high] = [data.lower[i][j] / 100, data.p[i][j] / 100, data.upper[i][j] / 100];
     const told = `${(low / 100).toFixed(2)} to ${(high / 100).toFixed(2)}`;
-    return make("div", { class: "interval", role: "img", "aria-label": told, title: told },
+    const bar = make("div", { class: "interval", "aria-hidden": "true" },
       make("span", { style: `left:${low}%;width:${high - low}%` }), make("i", { style: `left:${mean}%` }));
+    return [bar, make("small", {}, told)];
   }
 
   function showQuery(alpha) {
@@ -189,7 +217,7 @@
     if (data.text) at("text").textContent = data.text[i];
     rowsOf("candidates", order.slice(0, SHOWN).map(({ j: k }, place) =>
       make("tr", place ? {} : { class: "chosen" }, make("th", { scope: "row" }, data.llm[k]),
-        make("td", { class: "number" }, (data.p[i][k] / 10000).toFixed(2)), make("td", {}, interval(i, k)),
+        make("td", { class: "number" }, (data.p[i][k] / 10000).toFixed(2)), make("td", {}, ...interval(i, k)),
         make("td", { class: "number" }, data.priced ? usd(data.cost[i][k]) : "–"),
         make("td", { class: "number" }, (data.best[i][k] / 1000).toFixed(2)))));
   }
@@ -207,6 +235,8 @@
   }
 
   slider.addEventListener("input", show);
+  at("marked").append(...singles.map((one, k) => make("option", { value: String(k) }, one.name)));
+  at("marked").addEventListener("change", showMarked);
   at("find").addEventListener("input", () => { listQueries(); showQuery(Number(slider.value)); });
   at("query").addEventListener("change", () => showQuery(Number(slider.value)));
   at("previous").addEventListener("click", () => step(-1));

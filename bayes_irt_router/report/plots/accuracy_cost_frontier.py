@@ -26,13 +26,16 @@ def accuracy_cost_frontier(frontier: Frontier) -> "Figure":
         if not points:
             continue
         cost = [point.cost_usd.mean for point in points]
-        colour = COLOURS[number % len(COLOURS)]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        line = LINES[number % len(LINES)]
         axes.plot(
             cost,
             [100 * p.accuracy.mean for p in points],
             color=colour,
-            linestyle=LINES[number % len(LINES)],
-            label=name.replace("_", " "),
+            linestyle=line,
+        )
+        axes.plot(
+            [], [], color=colour, linestyle=line, marker=marker, markersize=4, label=name.replace("_", " ")
         )
         for bands, opacity in (
             ([p.accuracy for p in points], 0.22),
@@ -50,7 +53,7 @@ def accuracy_cost_frontier(frontier: Frontier) -> "Figure":
             [p.observed_cost_usd for p in points],
             [100 * p.observed_accuracy for p in points],
             color=colour,
-            marker=MARKERS[number % len(MARKERS)],
+            marker=marker,
             s=16,
         )
     singles = [p for p in frontier.points if p.policy == SINGLE and p.observed_cost_usd > 0]

@@ -20,7 +20,7 @@ COLUMNS = 4
 def information_functions(posterior: Posterior, *, level: float = LEVEL) -> "Figure":
     """Fisher information about the general ability that a task's average query carries, ``mean_i a_i1^2 p_i (1 - p_i)``.
 
-    One panel a task, the other tasks' means in grey. ``p_i`` is at the LLMs' mean of the specific abilities. n such queries measure
+    One panel a task, the other tasks' means dotted. ``p_i`` is at the LLMs' mean of the specific abilities. n such queries measure
     the general ability of one LLM with a standard error of about ``1 / sqrt(n * information)`` (Birnbaum, 1968). Ticks at the bottom
     are the fitted LLMs.
 
@@ -51,9 +51,10 @@ def information_functions(posterior: Posterior, *, level: float = LEVEL) -> "Fig
     mean = information.mean(axis=0)
     top = 1.05 * float(ends(information, level)[1].max())
     for task, axes in zip(range(len(tasks)), panels.flat, strict=False):
-        axes.plot(grid, mean.T, color="0.8", linewidth=0.7)
         lower, upper = ends(information[:, task], level)
-        axes.fill_between(grid, lower, upper, color=COLOURS[0], alpha=0.3, linewidth=0)
+        axes.fill_between(grid, lower, upper, color=COLOURS[0], alpha=0.25, linewidth=0)
+        # Above the band, and darker: in grey, light lines would be lost in it.
+        axes.plot(grid, np.delete(mean, task, axis=0).T, color="0.5", linewidth=0.6, linestyle=":")
         axes.plot(grid, mean[task], color=COLOURS[0], linewidth=1.8)
         axes.plot(ability, np.zeros_like(ability), "|", color="0.2", markersize=9, clip_on=False)
         axes.set_title(f"{escaped(str(tasks[task]))} ({(index == task).sum():,})", fontsize=8)
@@ -63,7 +64,7 @@ def information_functions(posterior: Posterior, *, level: float = LEVEL) -> "Fig
     figure.supxlabel("general ability, SDs of the fitted LLMs (ticks: the LLMs)", fontsize=9)
     figure.supylabel("information of an average query, 1 / SD²", fontsize=9)
     figure.suptitle(
-        f"Information by task: posterior mean and {100 * level:g} % equal-tailed band; grey: the other tasks",
+        f"Information by task: posterior mean and {100 * level:g} % equal-tailed band; dotted: the other tasks",
         fontsize=9,
     )
     return figure

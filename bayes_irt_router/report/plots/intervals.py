@@ -92,7 +92,7 @@ def interval_rows(
             height[row],
             marker,
             color=colour[row],
-            markersize=5.5,
+            markersize=6.5,
             markeredgecolor="white",
             markeredgewidth=0.6,
         )

@@ -63,7 +63,8 @@ def item_characteristic_curves(
         axes.plot(ability[:, :, 0].mean(axis=0), own.mean(axis=0), "o", color="0.25", markersize=3, alpha=0.8)
         title = known[query] if tasks[query] in known[query] else f"{tasks[query]}: {known[query]}"
         axes.set_title(
-            f"{escaped(title)}\nb = {difficulty[:, query].mean():.1f}, a = {a[:, 0].mean():.1f}", fontsize=8
+            f"{escaped(title)}\nb = {difficulty[:, query].mean():.1f}, a = {a[:, 0].mean():.1f} logits",
+            fontsize=8,
         )
         axes.set_ylim(0, 1)
         tidy(axes)

@@ -27,6 +27,8 @@ def placement_progress(
     Raises:
         InputError: there is no state.
     """
+    from matplotlib.ticker import MaxNLocator
+
     if not states:
         raise InputError("There is no state to show; give those of at least one number of answers.")
     ordered = sorted(states, key=lambda one: len(one.answers))
@@ -41,6 +43,7 @@ def placement_progress(
     if truth is not None:
         axes.axhline(100 * truth, color=COLOURS[1], linestyle="--", label="all answers")
         axes.legend(frameon=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("answers of the new LLM")
     axes.set_ylabel("accuracy over the fitted queries, %")
     axes.set_title(

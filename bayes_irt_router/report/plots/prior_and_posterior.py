@@ -41,8 +41,10 @@ def prior_and_posterior(posterior: Posterior) -> "Figure":
         axes.set_visible(False)
     for axes, (label, prior, values) in zip(grid.flat, panels, strict=False):
         _panel(axes, label, prior, values)
+    figure.supxlabel("value, logits where no unit is named", fontsize=9)
+    figure.supylabel("density", fontsize=9)
     figure.suptitle(
-        "Prior (dashed) and posterior (filled) of the hyperparameters; logits where no unit is named",
+        "Prior (dashed) and posterior (filled) of the hyperparameters",
         fontsize=9,
     )
     return figure
