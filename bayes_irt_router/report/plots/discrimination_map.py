@@ -1,6 +1,6 @@
 """Which queries are hard, and which tell LLMs apart?"""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def discrimination_map(posterior: Posterior, *, level: float = LEVEL) -> "Figure
     return figure
 
 
-def _look(task: int) -> dict[str, str]:
+def _look(task: int) -> dict[str, Any]:
     """Marker and colours of a task's points; once all markers are used they come again, open."""
     colour = COLOURS[task % len(COLOURS)]
     filled = task // len(MARKERS) % 2 == 0
@@ -100,7 +100,7 @@ def _points(axes: "Axes", x: np.ndarray, y: np.ndarray, task: np.ndarray) -> Non
 
 def _median_intervals(axes: "Axes", x: np.ndarray, y: np.ndarray, level: float) -> None:
     """Bars outside the frame in units of the data, as long as the median intervals, with their lengths in words."""
-    look = {"color": "0.2", "linewidth": 1.4, "clip_on": False}
+    look: dict[str, Any] = {"color": "0.2", "linewidth": 1.4, "clip_on": False}
     for values, limits, transform, horizontal in (
         (x, axes.get_xlim(), axes.get_xaxis_transform(), True),
         (y, axes.get_ylim(), axes.get_yaxis_transform(), False),
