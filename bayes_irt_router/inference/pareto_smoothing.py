@@ -1,5 +1,7 @@
 """Pareto-smoothed importance weights, and how far they can be trusted (k-hat)."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -13,9 +15,11 @@ def smoothed_weights(
     smoothed, k_hat = log_weight.astype(np.float64), np.zeros(len(log_weight))
     uneven = np.ptp(log_weight, axis=1) >= 1e-9
     if uneven.any():
-        from arviz_stats.base import array_stats  # a second to import
+        from arviz_stats.base.array import array_stats  # a second to import
+
+        psislw: Any = array_stats.psislw  # it has no annotations
 
         # It takes minus the log weight, as it is meant for leaving observations out.
         least = smoothed[uneven].max(axis=1, keepdims=True) - smoothed[uneven]
-        smoothed[uneven], k_hat[uneven] = array_stats.psislw(least, axis=1)
+        smoothed[uneven], k_hat[uneven] = psislw(least, axis=1)
     return smoothed, k_hat
