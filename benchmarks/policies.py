@@ -547,11 +547,9 @@ def checks(
         )
     times = decision["milliseconds"]
     share = (times["predict_one"] + times["decide_one"]) / times["embed_one"]
-    summands = f"{times['predict_one']:.2f} + {times['decide_one']:.2f} of {times['embed_one']:.2f} ms"
+    timed = f"{times['predict_one']:.2f} + {times['decide_one']:.2f} of {times['embed_one']:.2f} ms"
     check(
-        f"(prediction + decision) / embedding <= {DECISION_SHARE:g}: {summands}",
-        share,
-        share <= DECISION_SHARE,
+        f"(prediction + decision) / embedding <= {DECISION_SHARE:g}: {timed}", share, share <= DECISION_SHARE
     )
     return pd.DataFrame(rows)
 

@@ -113,7 +113,14 @@ def repriced(cost: CostModel, llm: str, input_price: float, output_price: float)
 def _changed(
     cost: CostModel, llm: tuple[str, ...], columns: Mapping[str, Any], notes: tuple[str, ...]
 ) -> CostModel:
-    return replace(cost, llm=llm, notes=notes, **columns)
+    return CostModel(
+        llm=llm,
+        scale_usd=cost.scale_usd,
+        assumed_output_tokens=cost.assumed_output_tokens,
+        notes=notes,
+        mean_characters=cost.mean_characters,
+        **columns,
+    )
 
 
 def _mean(answers: Sequence[Answer], name: str) -> float:
