@@ -106,12 +106,12 @@ def _course(trained: Trained) -> str:
     course = trained.validation.mean(axis=1)
     best = trained.validation.min(axis=0).mean()
     queries = f"{trained.judged} queries" if trained.judged > 1 else "one query"
-    told = f"validation log loss {best:.4f} at each network's best, on {queries}"
+    told = f"validation log loss {course[0]:.4f} after the first pass, {best:.4f} at each network's best"
     if len(course) > 1:
         last = _last(trained)
         change = course[-1] - course[-1 - last]
-        told += f" ({course[0]:.4f} after the first pass, {change:+.4f} over the last {f'{last} passes' if last > 1 else 'pass'})"
-    return told
+        told += f", {change:+.4f} over the last {f'{last} passes' if last > 1 else 'pass'}"
+    return f"{told}, on {queries}"
 
 
 def _complaints(trained: Trained) -> tuple[str, ...]:
