@@ -11,14 +11,20 @@ import xarray as xr
 from bayes_irt_router.calibration.ability_prior import Population
 from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.placing import Placement
-from bayes_irt_router.calibration.pricing import renamed_cost, repriced, with_llm_cost, without_llm_cost
+from bayes_irt_router.calibration.pricing import (
+    counted_tokens,
+    renamed_cost,
+    repriced,
+    with_llm_cost,
+    without_llm_cost,
+)
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.schema import PRICES
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
-from bayes_irt_router.irt.answer_length import with_unmodelled_llm
+from bayes_irt_router.irt.answer_length import with_later_llm
 
 CALIBRATED = "calibrated LLM"
 OF_LLM = ("LLM mean", CALIBRATED)  # rows of the gate that bear an LLM's name
@@ -36,8 +42,8 @@ def with_llm(
     """The fitted model with one more LLM, or with a known one placed anew.
 
     All parameter draws are taken in the order of ``placement.index``, so that they are equal-weight draws of the joint posterior where the
-    placement is joint, and unchanged where it is cut; the LLM's ability joins them. The cost model gets its prices and tokens; of the
-    lengths of its answers only the mean is known. The record lists the placement under ``calibrations``. The convergence gate gets a
+    placement is joint, and unchanged where it is cut; the LLM's ability joins them. The cost model gets its prices and tokens; the
+    lengths of its answers vary as the fitted LLMs' do, around its own mean (:func:`with_later_llm`). The record lists the placement under ``calibrations``. The convergence gate gets a
     row with the effective number of draws, and a complaint where they are fewer than 100 or the weights cannot be trusted (k-hat above
     0.7).
 
@@ -101,11 +107,16 @@ def with_llm(
     groups["posterior"] = others.assign_coords(llm=names).assign(joined)
     groups["sample_stats"] = resampled(groups["sample_stats"])
     groups["llms"] = _with_row(groups["llms"], llm, info, merged(answers))
+    fitted = CostModel.from_dict(posterior.record["cost"])
+    cost = with_llm_cost(fitted, llm, info, merged(answers), characters or {})
     if ANSWER_LENGTH in groups:
-        groups[ANSWER_LENGTH] = with_unmodelled_llm(groups[ANSWER_LENGTH], llm)
-
-    cost = CostModel.from_dict(posterior.record["cost"])
-    cost = with_llm_cost(cost, llm, info, merged(answers), characters or {})
+        groups[ANSWER_LENGTH] = with_later_llm(
+            groups[ANSWER_LENGTH],
+            llm,
+            counted_tokens(fitted, llm, merged(answers)),
+            fitted.mean_output_tokens,
+            modelled=bool(np.isnan(cost.mean_observed_cost_usd[cost.llm.index(llm)])),
+        )
     entry = {"llm": llm, "update": known, **placement.to_dict()}
     record = {
         **posterior.record,

@@ -68,6 +68,14 @@ def with_llm_cost(
     return _changed(cost, names, columns, tuple(notes))
 
 
+def counted_tokens(cost: CostModel, llm: str, answers: Sequence[Answer]) -> float:
+    """Mean output tokens of the answers that report them, else of the known LLM's former ones; NaN where nobody counted."""
+    mean = _mean(answers, "output_tokens")
+    if np.isnan(mean) and llm in cost.llm:
+        return float(cost.mean_output_tokens[cost.llm.index(llm)])
+    return mean
+
+
 def without_llm_cost(cost: CostModel, llms: Sequence[str]) -> CostModel:
     """The cost model without some LLMs."""
     kept = [i for i, name in enumerate(cost.llm) if name not in llms]

@@ -80,12 +80,52 @@ def answer_length_distribution(
     )
 
 
-def with_unmodelled_llm(draws: xr.Dataset, llm: str) -> xr.Dataset:
-    """The draws with one more LLM that the model says nothing of (its parameters are NaN); a known one stays as it is."""
+def with_later_llm(
+    draws: xr.Dataset,
+    llm: str,
+    mean_tokens: float,
+    fitted_mean_tokens: Float[np.ndarray, " llm"],
+    *,
+    modelled: bool = True,
+) -> xr.Dataset:
+    """The draws with one more LLM, whose answers came after the fit and are counted by their mean at most.
+
+    LLMs are exchangeable: each draw takes the slopes and the noise of one of the fitted LLMs whose tokens were counted, one after the
+    other, so that over draws the new one is any of them. Its intercept is that LLM's, moved by the log of the ratio of the two mean
+    numbers of tokens, so that its own mean holds in every draw; where it is unknown the intercept is taken as it is. An LLM whose answers
+    were counted at the fit stays as it is.
+
+    Args:
+        draws: as :func:`bayes_irt_router.inference.answer_length_sampling.sample_answer_lengths` returns them.
+        llm: name of the LLM.
+        mean_tokens: of its answers; NaN where unknown.
+        fitted_mean_tokens: of the LLMs of ``draws``, in their order.
+        modelled: whether to do this at all. Without, and without counted LLMs, the model says nothing of the LLM: its parameters are NaN.
+    """
     names = [str(name) for name in draws["llm"].values]
-    if llm in names:
-        return draws
     unit, counted = draws["unit"].values.astype(str), draws["counted"].values
-    return draws.reindex(llm=np.array([*names, llm])).assign(
-        unit=("llm", np.array([*unit, UNMODELLED])), counted=("llm", np.append(counted, 0))
+    if llm in names:
+        if counted[names.index(llm)] or unit[names.index(llm)] == NOTHING:
+            return draws
+        kept = [k for k, name in enumerate(names) if name != llm]
+        draws, fitted_mean_tokens = draws.isel(llm=kept), fitted_mean_tokens[kept]
+        rebuilt = with_later_llm(draws, llm, mean_tokens, fitted_mean_tokens, modelled=modelled)
+        return rebuilt.sel(llm=names)
+    lenders = np.flatnonzero((unit == TOKENS) & (counted > 0) & (fitted_mean_tokens > 0))
+    modelled = modelled and lenders.size > 0
+    found = draws.reindex(llm=np.array([*names, llm])).assign(
+        unit=("llm", np.array([*unit, TOKENS if modelled else UNMODELLED])),
+        counted=("llm", np.append(counted, 0)),
     )
+    if not modelled:
+        return found
+    size = draws.sizes["draw"]
+    lender = lenders[np.arange(size) % lenders.size]
+    shift = np.log(mean_tokens / fitted_mean_tokens[lender]) if mean_tokens > 0 else np.zeros(size)
+    for name in ("intercept", "noise_sd", "llm_weight"):
+        values = found[name].values.copy()
+        values[:, -1] = draws[name].values[np.arange(size), lender]
+        if name == "intercept":
+            values[:, -1] += shift
+        found[name] = (draws[name].dims, values)
+    return found

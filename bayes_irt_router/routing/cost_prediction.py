@@ -32,7 +32,8 @@ def predict_cost(
 
     LLMs without counts are drawn from the population of LLMs, or have the number of output tokens assumed at fit. Without an
     answer-length model (no counts at all, or a folder of an older version) there is one draw, the mean of `CostModel`, three times.
-    LLMs that came after the fit have that mean, too. LLMs whose cost is unknown have NaN.
+    LLMs that came after the fit are spread as the fitted LLMs are, around their own mean where answers told it; if they were recorded in
+    dollars, they have that mean. LLMs whose cost is unknown have NaN.
 
     Args:
         posterior: the fitted model.

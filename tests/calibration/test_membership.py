@@ -101,7 +101,7 @@ def test_a_known_llm_is_placed_anew_and_keeps_its_place(small_fit, placement, an
     )
 
 
-def test_the_new_llm_costs_its_mean_and_the_others_what_they_did(grown, small_fit, bank, tmp_path):
+def test_the_new_llm_costs_about_its_mean_and_the_others_what_they_did(grown, small_fit, bank, tmp_path):
     queries = bank(8, seed=5)
     save(grown, tmp_path / "model")
     before, after = (
@@ -110,8 +110,10 @@ def test_the_new_llm_costs_its_mean_and_the_others_what_they_did(grown, small_fi
     )
     xr.testing.assert_allclose(after.sel(llm=small_fit.llm), before)
     texts = [str(text) for text in queries["text"].values]
-    expected = costs(grown).predict_cost(texts)[:, -1]
-    np.testing.assert_allclose(after.sel(llm="fresh-1").values, np.tile(expected, (50, 1)), rtol=1e-5)
+    new = after.sel(llm="fresh-1")
+    # It varies with the query as the others' do, by tens of percent; its mean over queries is its own.
+    assert new.mean().item() == pytest.approx(costs(grown).predict_cost(texts)[:, -1].mean(), rel=0.5)
+    assert (new.std("cost_draw") > 0).all()
 
 
 def test_the_next_llm_has_the_same_prior_whoever_has_come_or_gone(grown, small_fit):

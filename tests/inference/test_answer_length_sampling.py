@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from bayes_irt_router.inference.answer_length_sampling import observed_lengths, sample_answer_lengths
-from bayes_irt_router.irt.answer_length import answer_length_distribution
+from bayes_irt_router.irt.answer_length import UNMODELLED, answer_length_distribution, with_later_llm
 
 NAN = float("nan")
 
@@ -109,3 +109,49 @@ def test_same_generator_same_draws():
         sample_answer_lengths(data, np.random.default_rng(1), warm_up=10, draws=5) for _ in range(2)
     )
     xr.testing.assert_identical(first, second)
+
+
+@pytest.fixture(scope="module")
+def of_the_others(data):
+    """The posterior of all LLMs but the last, and the mean tokens of all."""
+    known = data.isel(query=slice(200))
+    mean = known["output_tokens"].mean("query").values
+    return sample_answer_lengths(known.isel(llm=slice(-1)), np.random.default_rng(2), components=5), mean
+
+
+def test_an_llm_that_comes_later_varies_as_the_others_do_around_its_own_mean(of_the_others, data):
+    others, mean = of_the_others
+    draws = with_later_llm(others, "m7", mean[-1], mean[:-1])
+    unseen = data.isel(query=slice(200, None))
+    distribution = predicted(draws, unseen)
+    assert distribution.expected()[:, :, -1].mean() == pytest.approx(mean[-1], rel=0.2)
+    rng = np.random.default_rng(3)
+    replicated = distribution.replicated(distribution.residuals(rng), rng)[:, :, -1]
+    tokens = unseen["output_tokens"].values[:, -1]
+    lower, upper = np.quantile(replicated, [0.055, 0.945], axis=0)
+    inside = ((lower < tokens) & (tokens < upper))[~np.isnan(tokens)]
+    # Of about 90 queries; its noise is the largest of the LLMs', so that intervals of the population's noise are narrower than nominal.
+    assert 0.7 < inside.mean() < 1.0
+    np.testing.assert_array_equal(distribution.mean[:, :, :-1], predicted(others, unseen).mean)
+
+
+def test_a_later_llm_of_unknown_length_is_any_of_the_others(of_the_others):
+    others, mean = of_the_others
+    unknown = with_later_llm(others, "new", NAN, mean[:-1])["intercept"].values
+    fitted = others["intercept"].values.mean(axis=0)
+    assert unknown[:, -1].std() == pytest.approx(fitted.std(), rel=0.2)
+    known = with_later_llm(others, "new", 100.0, mean[:-1])["intercept"].values
+    assert known[:, -1].std() < 0.5 * unknown[:, -1].std()
+
+
+def test_a_later_llm_is_told_anew_and_a_counted_one_is_not(of_the_others):
+    others, mean = of_the_others
+    once = with_later_llm(others, "new", 100.0, mean[:-1])
+    again = with_later_llm(once, "new", 200.0, np.append(mean[:-1], 100.0))
+    moved = again["intercept"].values - once["intercept"].values
+    np.testing.assert_allclose(moved[:, -1], np.log(2.0), atol=1e-5)
+    np.testing.assert_array_equal(moved[:, :-1], 0.0)
+    assert with_later_llm(others, "m3", 7.0, mean[:-1]).identical(others)
+    none = with_later_llm(others, "new", 100.0, mean[:-1], modelled=False)
+    assert none["unit"].values[-1] == UNMODELLED
+    assert np.isnan(none["intercept"].values[:, -1]).all()
