@@ -43,9 +43,9 @@ def with_llm(
 
     All parameter draws are taken in the order of ``placement.index``, so that they are equal-weight draws of the joint posterior where the
     placement is joint, and unchanged where it is cut; the LLM's ability joins them. The cost model gets its prices and tokens; the
-    lengths of its answers vary as the fitted LLMs' do, around its own mean (:func:`with_later_llm`). The record lists the placement under ``calibrations``. The convergence gate gets a
-    row with the effective number of draws, and a complaint where they are fewer than 100 or the weights cannot be trusted (k-hat above
-    0.7).
+    lengths of its answers vary as the fitted LLMs' do, around its own mean (:func:`with_later_llm`). The record lists the placement under
+    ``calibrations``. The convergence gate gets a row with the effective number of draws, and a complaint where they are fewer than 100 or
+    the weights cannot be trusted (k-hat above 0.7).
 
     Args:
         posterior: the fitted model.
