@@ -1,5 +1,6 @@
 """The hierarchical multidimensional item response model, written in PyMC."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import xarray as xr
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
+from bayes_irt_router.irt.population import centred_logp, frame, raw_random, standardised_logp
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.irt.response import UNSEEN_TASK, task_probability
 from bayes_irt_router.irt.score_distributions import (
@@ -228,7 +230,11 @@ class MIRT:
         import pytensor.tensor as pt
 
         llms = data.sizes["llm"]
-        raw = pm.Normal("ability_residual", 0.0, 1.0, dims=("raw_trait", "llm"))
+        exchangeable = not self.covariates and not self.families
+        if exchangeable:
+            raw = _raw("ability_residual", standardised_logp, (self.traits, llms), ("raw_trait", "llm"))
+        else:  # how far LLMs of one family or price are alike is told in units of the residuals, so these are as they are
+            raw = pm.Normal("ability_residual", 0.0, 1.0, dims=("raw_trait", "llm"))
         if self.covariates:
             pm.modelcontext(None).add_coord("covariate", list(self.covariates))
             gamma = pm.Normal("covariate_weight", 0.0, self.priors.covariate, dims=("raw_trait", "covariate"))
@@ -240,10 +246,14 @@ class MIRT:
             effect = pm.Normal("family_effect", 0.0, 1.0, dims=("raw_trait", "family"))
             raw = raw + family_sd * effect[:, index]
         raw = raw - raw.mean(axis=1, keepdims=True)
-        # Kept: a new LLM's raw ability becomes an ability by the same shift and division.
         factor = pt.linalg.cholesky(raw @ raw.T / llms)
-        pm.Deterministic("ability_frame", factor, dims=("raw_trait", "trait"))
         ability = pt.linalg.solve_triangular(factor, raw, lower=True).T
+        # Kept: a new LLM's raw ability becomes an ability by the same shift and division.
+        pm.Deterministic(
+            "ability_frame",
+            frame(self.traits, llms) if exchangeable else factor,
+            dims=("raw_trait", "trait"),
+        )
         return pm.Deterministic("ability", ability, dims=("llm", "trait"))
 
     def _testlet_effect(
@@ -258,7 +268,8 @@ class MIRT:
 
         pm.modelcontext(None).add_coord("testlet", self.testlets_of(data))
         sd = _scale("testlet_sd", self.priors.testlet)
-        z = pm.Normal("testlet_residual", 0.0, 1.0, dims=("llm", "testlet"))
+        shape = (len(self.testlets_of(data)), data.sizes["llm"])
+        z = _raw("testlet_residual", centred_logp, shape, ("testlet", "llm")).T
         z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty
         unseen = pm.Normal("unseen_task", 0.0, 1.0, shape=1 + self.traits)
         pm.Deterministic("unseen_difficulty", kernel_b * unseen[0])
@@ -302,6 +313,22 @@ def trait_names(traits: int) -> list[str]:
     ['general', 'specific_1', 'specific_2']
     """
     return ["general", *(f"specific_{d}" for d in range(1, traits))]
+
+
+def _raw(
+    name: str, logp: Callable[..., Any], shape: tuple[int, ...], dims: tuple[str, ...]
+) -> "TensorVariable":
+    """Values of a population, of which only what is left when they are centred or standardised is used."""
+    import pymc as pm
+
+    return pm.CustomDist(
+        name,
+        constant(np.zeros(shape)),
+        logp=logp,
+        random=raw_random,
+        signature="(row,llm)->(row,llm)",
+        dims=dims,
+    )
 
 
 def _scale(name: str, median: float, dims: str | None = None) -> "TensorVariable":

@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from bayes_irt_router.irt.crude_estimates import CrudeEstimates, crude_estimates
 from bayes_irt_router.irt.llm_covariates import family_index
@@ -29,6 +30,12 @@ def starting_points(
     return [_jittered(model, data, crude, rng) for _ in range(chains)]
 
 
+def standardised(raw: Float[np.ndarray, "trait llm"]) -> Float[np.ndarray, "trait llm"]:
+    """With mean 0 and covariance I over LLMs, where the density of the raw values has its mode."""
+    apart = raw - raw.mean(axis=1, keepdims=True)
+    return np.asarray(np.linalg.solve(np.linalg.cholesky(apart @ apart.T / raw.shape[1]), apart))
+
+
 def _jittered(
     model: MIRT, data: xr.Dataset, crude: CrudeEstimates, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
@@ -39,8 +46,9 @@ def _jittered(
     def noise(*shape: int) -> np.ndarray:
         return np.asarray(SPREAD * rng.standard_normal(shape))
 
+    llms = data.sizes["llm"]
     point = {
-        "ability_residual": crude.ability.T + noise(traits, data.sizes["llm"]),
+        "ability_residual": crude.ability.T + noise(traits, llms),
         "difficulty_mean": crude.difficulty.mean() + noise(),
         "difficulty_surface_sd": 0.2 * np.exp(noise()),
         "difficulty_kernel_sd": 1.0 * np.exp(noise()),
@@ -58,10 +66,16 @@ def _jittered(
         point["discrimination_residual_slope"] = noise(traits - 1)
     if testlets := model.testlets_of(data):
         point["testlet_sd"] = 0.3 * np.exp(noise())
-        point["testlet_residual"] = noise(data.sizes["llm"], len(testlets))
+        effect = noise(len(testlets), llms)
+        point["testlet_residual"] = effect - effect.mean(axis=1, keepdims=True)
         point["unseen_task"] = noise(1 + traits)
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))
+    if not model.covariates and not model.families:
+        point["ability_residual"] = standardised(point["ability_residual"])
+        point["frame_diagonal_square"] = (llms - 1.0 - np.arange(traits)) * np.exp(noise(traits))
+        if traits > 1:
+            point["frame_below"] = noise(traits * (traits - 1) // 2)
     if model.families:
         point["family_sd"] = 0.3 * np.exp(noise())
         point["family_effect"] = noise(traits, len(family_index(data)[0]))

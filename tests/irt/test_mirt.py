@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import qr
 from scipy.special import expit, gammaln
-from scipy.stats import betabinom, norm
+from scipy.stats import betabinom, chi2, norm
 
 from bayes_irt_router.data.feature_map import TASK_SHARE, fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
 from bayes_irt_router.irt.mirt import MIRT, trait_names
+from bayes_irt_router.irt.population import NARROW
 from bayes_irt_router.irt.priors import MIRTPriors
 from bayes_irt_router.irt.response import UNSEEN_TASK
 from bayes_irt_router.irt.score_distributions import GRADED_STEPS, graded_queries
@@ -115,7 +116,18 @@ def log_density(mirt, data, v, weight_b, weight_a):
     priors, traits = mirt.priors, mirt.traits
     phi, novelty = data["features"].values.astype(float), data["novelty"].values.astype(float)
 
-    total = normal(v["ability_residual"]) + normal(v["difficulty_mean"], priors.difficulty_mean)
+    total = normal(v["difficulty_mean"], priors.difficulty_mean)
+    raw = v["ability_residual"]
+    if mirt.covariates or mirt.families:
+        total += normal(raw)
+    else:  # narrowed in what standardising takes away, and without the constant of a standard normal
+        mean, covariance = raw.mean(axis=1), np.atleast_2d(np.cov(raw, bias=True))
+        away = np.sum(mean**2) + np.sum((covariance - np.eye(traits)) ** 2)
+        total += -0.5 * np.sum(raw**2) - away / (2 * NARROW**2)
+        freedom = data.sizes["llm"] - 1.0 - np.arange(traits)
+        total += chi2.logpdf(v["frame_diagonal_square"], freedom).sum()
+        if traits > 1:
+            total += normal(v["frame_below"])
     if mirt.covariates:
         total += normal(v["covariate_weight"], priors.covariate)
     if mirt.families:
@@ -148,10 +160,12 @@ def log_density(mirt, data, v, weight_b, weight_a):
 
     testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > traits
     if testlets:
-        total += log_normal(v["testlet_sd"], priors.testlet) + normal(v["testlet_residual"])
+        total += log_normal(v["testlet_sd"], priors.testlet)
+        z = v["testlet_residual"]  # (testlet, llm)
+        total += -0.5 * np.sum(z**2) - np.sum(z.mean(axis=1) ** 2) / (2 * NARROW**2)
         total += normal(v["unseen_task"])
         probability = phi[:, data["feature_group"].values == "task"] / np.sqrt(TASK_SHARE)
-        centred = v["testlet_residual"] - v["testlet_residual"].mean(axis=0)
+        centred = (z - z.mean(axis=1, keepdims=True)).T
         effect = v["testlet_sd"] * centred[:, :-1]  # the last is of a task that no query is of
 
     theta = framed_ability(mirt, data, v)
@@ -252,7 +266,8 @@ def test_effects_on_tasks_are_relative_to_the_fitted_llms_and_those_of_an_unseen
     np.testing.assert_allclose(effect.mean(axis=0), 0.0, atol=1e-6)
     point = random_point(model, rng)
     moved = {name: value.copy() for name, value in point.items()}
-    moved["testlet_residual"][:, -1] = rng.standard_normal(7)
+    effects = rng.standard_normal(7)
+    moved["testlet_residual"][-1] = effects - effects.mean() + point["testlet_residual"][-1].mean()
     moved["unseen_task"] = rng.standard_normal(3)
     change = sum(normal(moved[n]) - normal(point[n]) for n in ("testlet_residual", "unseen_task"))
     assert density(moved) - density(point) == pytest.approx(change, abs=1e-4)
