@@ -9,9 +9,8 @@ by any function of ``m`` and ``C`` alone: ``U`` keeps its distribution, prior an
     exp(-|m|^2 / (2 g^2))                          (centred)
     exp(-(|m|^2 + |C - I|^2) / (2 g^2))            (standardised),    g = 0.05
 
-after which the raw values vary about as much as the data leave open. With 9 LLMs and 1,200 queries the effective draws of the probabilities
-of cells were five times as many. Where a new LLM's prior needs the covariance of the population, it is drawn on its own, from the
-Wishart distribution that it has.
+after which the raw values vary about as much as the data leave open (`benchmarks/README.md` has the effective draws with and without).
+Where a new LLM's prior needs the covariance of the population, it is drawn on its own, from the Wishart distribution that it has.
 """
 
 from typing import Any
