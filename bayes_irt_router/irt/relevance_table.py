@@ -70,7 +70,7 @@ def read_relevance(path: Path, abilities: Sequence[str]) -> RelevanceLabels:
         told(texts[name] == "", f"{name} is empty; fill it in, or take the row out.")
     known = texts["ability"].isin(list(abilities)) | (texts["ability"] == "")
     told(~known, "there is no ability {ability!r}; its names are those of the table of abilities.")
-    told(~(weight.map(np.isfinite) & (weight >= 0)), "weight is {weight}; write 0 or a positive number.")
+    told(~weight.between(0.0, np.inf, inclusive="left"), "weight is {weight}; write 0 or a positive number.")
     twice = texts.duplicated(["query_id", "ability"]) & (texts["query_id"] != "") & (texts["ability"] != "")
     told(twice, "{query_id} has the ability {ability!r} more than once; keep one row.")
     if "cluster" in texts:
