@@ -43,13 +43,26 @@ def plot(name: str) -> Callable[..., Figure]:
 
 def decision() -> Decision:
     candidate = Candidate("a", Interval(0.5, 0.4, 0.6, LEVEL), 0.00001, 0.4, 0.3)
-    told = Explanation(0.5, 40.0, (Contribution("digits", 0.3, 0.1),), (), (), None, None, 0.1, 0.1, ("", ""))
+    told = Explanation(
+        0.5, 0.2, 40.0, (Contribution("digits", 0.3, 0.1),), (), (), None, None, 0.1, 0.1, ("", "")
+    )
     return Decision(0, "a", "why", (candidate,), explanation=told)
 
 
 def accuracy_cost() -> Frontier:
     points = tuple(
-        Point(policy, {}, 0.5, 1.0, Band(p, p - 0.1, p + 0.1), Band(c, c, c), p, c)
+        Point(
+            policy,
+            {},
+            0.5,
+            1.0,
+            Band(p, p - 0.1, p + 0.1),
+            Band(p, p - 0.15, p + 0.15),
+            Band(c, c, c),
+            Band(c, c, c),
+            p,
+            c,
+        )
         for policy in ("expected_utility", "min_success", "chance_constrained", "single")
         for p, c in ((0.6, 0.001), (0.7, 0.01))
     )

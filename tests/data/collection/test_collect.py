@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -287,6 +287,15 @@ def test_trouble_in_one_thread_ends_all_and_keeps_what_was_paid_for(tmp_path: Pa
     assert desk.budget.reserved_usd == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where the tests run in the background of a shell, interruptions are ignored unless somebody asks for them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_all_and_keeps_what_was_paid_for(tmp_path: Path):
     def trouble() -> None:
         main = threading.main_thread().ident
