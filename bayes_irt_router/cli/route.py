@@ -199,7 +199,7 @@ def route(
         names_of(require) or (),
         fallback,
         min_familiarity,
-    ).named(router.posterior.llm_named)
+    )
     with gathered(problems):
         request = _request(router, alpha, policy, option or [], limits, level, seed, explain)
     if problems:

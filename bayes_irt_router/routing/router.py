@@ -26,7 +26,7 @@ from bayes_irt_router.routing.limits import Limits
 from bayes_irt_router.routing.policies import check_alpha
 from bayes_irt_router.routing.policy_catalogue import policy_options
 from bayes_irt_router.routing.prediction import predict
-from bayes_irt_router.routing.utility_policies import ExpectedUtility
+from bayes_irt_router.routing.utility_policies import ExpectedUtility, ProbabilityOfImprovement
 
 SCHEMA_VERSION = 1
 BATCH = 64  # prompts embedded and predicted at once: memory stays flat however many there are
@@ -102,7 +102,12 @@ class Router:
         return CostModel.from_dict(self.posterior.record["cost"])
 
     def with_prices(self, prices: Mapping[str, Price]) -> "Router":
-        """A router that predicts costs at other list prices; see :meth:`CostModel.with_prices`."""
+        """A router that predicts costs at other list prices; see :meth:`CostModel.with_prices`.
+
+        A price under an LLM's own name goes before one under another name of it.
+        """
+        other = {self.posterior.llm_named(name): price for name, price in prices.items()}
+        prices = other | {name: prices[name] for name in self.posterior.llm if name in prices}
         record = self.posterior.record | {"cost": self.cost.with_prices(prices).to_dict()}
         return replace(self, posterior=replace(self.posterior, record=record))
 
@@ -203,6 +208,7 @@ class Router:
 
     def check(self, request: Request) -> None:
         """Raise InputError if the request cannot be served by this model; every problem is listed."""
+        request = self._named(request)
         llms = self.posterior.tree["llms"].to_dataset()
         problems: list[str] = []
         with gathered(problems):
@@ -228,10 +234,16 @@ class Router:
         if problems:
             raise InputError(problems)
 
+    def _named(self, request: Request) -> Request:
+        """The same request with other names of LLMs replaced by the model's."""
+        policy = request.policy
+        if isinstance(policy, ProbabilityOfImprovement):
+            policy = replace(policy, incumbent=self.posterior.llm_named(policy.incumbent))
+        return replace(request, policy=policy, limits=request.limits.named(self.posterior.llm_named))
+
     def route_each(self, prompts: Iterable[str], request: Request | None = None) -> Iterator[Decision]:
         """The same as :meth:`route`, a batch at a time; the prompts may be any number, and are read as they are needed."""
-        request = request or Request()
-        request = replace(request, limits=request.limits.named(self.posterior.llm_named))
+        request = self._named(request or Request())
         self.check(request)
         if isinstance(prompts, Sequence):
             _refuse_empty(prompts)

@@ -14,7 +14,7 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.storage import save
 from bayes_irt_router.routing.correctness_policies import MinSuccess
 from bayes_irt_router.routing.router import BATCH, Router, routing_json
-from bayes_irt_router.routing.utility_policies import ExpectedUtility
+from bayes_irt_router.routing.utility_policies import ExpectedUtility, ProbabilityOfImprovement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ["What is 12 + 30?", "Name the capital of Norway.", "Write a function that reverses a list."]
@@ -88,6 +88,22 @@ def test_only_allowed_llms_are_candidates(router):
     assert {candidate.llm for candidate in decision.candidates} == set(allow)
     with pytest.raises(InputError, match="'gpt-0'"):
         router.route(PROMPTS, allow=["gpt-0"])
+
+
+def test_other_names_of_llms_are_understood(router):
+    record = router.posterior.record
+    llm = router.posterior.llm[1]
+    known = replace(router, posterior=replace(router.posterior, record=record | {"aliases": {"org/X": llm}}))
+    (decision,) = known.route(["Why?"], allow=["org/X"])
+    assert decision.llm == llm
+    (decision,) = known.route(["Why?"], policy=ProbabilityOfImprovement("org/X", tau=1.0))
+    assert decision.llm == llm
+    i, price = router.posterior.llm.index(llm), Price(7.0, 9.0, "")
+    assert known.with_prices({"org/X": price}).cost.input_price_per_million[i] == 7.0
+    both = known.with_prices({llm: price, "org/X": Price(1.0, 1.0, "")})
+    assert both.cost.input_price_per_million[i] == 7.0
+    with pytest.raises(InputError, match="org/Y"):
+        known.route(["Why?"], policy=ProbabilityOfImprovement("org/Y"))
 
 
 def test_long_lists_are_cut_into_batches_that_nobody_notices(router):
