@@ -39,6 +39,7 @@ SAMPLERS = {"pymc", "numpyro", "nutpie", "blackjax"}
 # Where the model is written and where it is sampled.
 PYMC_MODULES = {
     "irt.mirt",
+    "irt.population",
     "inference.nuts",
     "inference.fitting",
     "inference.many_data_sets",
