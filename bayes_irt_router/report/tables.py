@@ -157,12 +157,27 @@ def llm_frame(posterior: Posterior, level: float = 0.89) -> pd.DataFrame:
         if name in table.coords:
             columns[name] = table[name].values.astype(float)
     frame = pd.DataFrame(columns).sort_values("ability", ascending=False, kind="stable", ignore_index=True)
-    if len(posterior.record.get("sources", [])) < 2 or "llm_sources" not in posterior.record:
+    groups = source_groups(posterior, frame["llm"].tolist())
+    if len(groups) == 1:
         return frame
-    answered = [posterior.record["llm_sources"].get(llm, []) for llm in frame["llm"]]
-    frame.insert(1, "sources", [", ".join(names) for names in answered])
-    order = pd.DataFrame({"linking": [-len(names) for names in answered], "sources": frame["sources"]})
-    return frame.loc[order.sort_values(["linking", "sources"], kind="stable").index].reset_index(drop=True)
+    frame.insert(1, "sources", "")
+    for sources, rows in groups.items():
+        frame.loc[rows, "sources"] = sources
+    return frame.loc[np.concatenate(list(groups.values()))].reset_index(drop=True)
+
+
+def source_groups(posterior: Posterior, llms: Sequence[str]) -> dict[str, list[int]]:
+    """The places of LLMs by the sources that they answered in, those that link sources first; one group, named "", of a single source.
+
+    Abilities are ranked within a group, and not across: what ties the sources together are a few LLMs only.
+    """
+    answered = posterior.record.get("llm_sources", {})
+    if len(posterior.record.get("sources", [])) < 2 or not answered:
+        return {"": list(range(len(llms)))}
+    groups: dict[str, list[int]] = {}
+    for _, names in sorted({(-len(answered.get(llm, [])), ", ".join(answered.get(llm, []))) for llm in llms}):
+        groups[names] = [j for j, llm in enumerate(llms) if ", ".join(answered.get(llm, [])) == names]
+    return groups
 
 
 def interval_text(lower: float, upper: float) -> str:

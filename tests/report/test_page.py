@@ -1,6 +1,8 @@
 """What the report's page holds: the right numbers, and nothing that could run or load."""
 
+import html
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -13,6 +15,7 @@ from bayes_irt_router.report.page.pictures import picture_count
 from bayes_irt_router.report.page.report_page import report_page
 from bayes_irt_router.report.page.routed_queries import ALPHAS, fitted_queries, spread_over_tasks
 from bayes_irt_router.routing.router import Request
+from tests.report.conftest import EVIL
 
 
 class Tags(HTMLParser):
@@ -61,6 +64,17 @@ def test_every_picture_is_described_and_none_is_missing(page, evil_fit, unseen):
     images = [attributes for tag, attributes in tags_of(page).tags if tag == "img"]
     assert len(images) == picture_count(evil_fit, unseen)
     assert all(len(attributes["alt"]) > 20 for attributes in images)
+
+
+def test_llms_of_several_sources_are_listed_by_source(evil_fit, routed):
+    one, *others = evil_fit.llm
+    answered = {one: ["a", "b"]} | {name: [EVIL] for name in others}
+    told = {"sources": ["a", EVIL], "llm_sources": answered, "notes": ["compare intervals and not the order"]}
+    page = report_page(replace(evil_fit, record=evil_fit.record | told), "model", routed, [])
+    heads = re.findall(r'scope="rowgroup">(.*?)</th>', page)
+    assert heads == ["a, b", html.escape(EVIL, quote=False)]
+    assert "compare intervals and not the order" in page
+    assert "rowgroup" not in report_page(evil_fit, "model", routed, [])
 
 
 def test_queries_are_predicted_as_the_router_predicts_them(evil_router, unseen, routed):

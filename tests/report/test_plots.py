@@ -104,6 +104,19 @@ def test_names_stand_beside_the_rows_best_first(small_fit):
     assert bottom < top  # row 0 is on top
 
 
+def test_llms_of_several_sources_stand_by_source(small_fit):
+    names = list(small_fit.llm)
+    told = {
+        "sources": ["$a", "b"],
+        "llm_sources": {name: ["$a"] if j % 2 else ["b"] for j, name in enumerate(names)},
+    }
+    told["llm_sources"][names[0]] = ["$a", "b"]
+    axes = ability_forest(replace(small_fit, record=small_fit.record | told)).axes[0]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert [told["llm_sources"][name] for name in shown] == [["$a", "b"], *[["$a"]] * 3, *[["b"]] * 2]
+    assert sorted(text.get_text() for text in axes.texts) == [r"\$a", r"\$a, b", "b"]
+
+
 def test_a_row_is_its_interval():
     axes = new_figure(3, 3).subplots()
     interval_rows(axes, np.linspace(0, 1, 1001)[:, None] * [1.0, 10.0], 0.8)

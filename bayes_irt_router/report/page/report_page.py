@@ -126,7 +126,7 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
 
 
 def _llms(posterior: Posterior, level: float) -> list[dict[str, Any]]:
-    """The LLMs by falling general ability, with the places of their intervals on a common scale in percent."""
+    """The LLMs as :func:`llm_frame` orders them, with the places of their intervals on a common scale in percent."""
     frame = llm_frame(posterior, level)
     low, high = float(frame["lower"].min()), float(frame["upper"].max())
 
@@ -136,6 +136,7 @@ def _llms(posterior: Posterior, level: float) -> list[dict[str, Any]]:
     return [
         {
             "llm": row["llm"],
+            "sources": row.get("sources", ""),
             "answers": f"{row['answers']:,}",
             "mean_score": f"{100 * row['mean_score']:.1f}",
             "ability": f"{row['ability']:.2f}",
@@ -177,6 +178,7 @@ def _scores(held: HeldOut | None) -> list[dict[str, Any]]:
 
 
 def _notes(posterior: Posterior, held: HeldOut | None, routed: RoutedQueries) -> list[str]:
-    notes = [f"Cost: {note}" for note in posterior.record["cost"]["notes"]]
+    notes = list(posterior.record.get("notes", []))
+    notes += [f"Cost: {note}" for note in posterior.record["cost"]["notes"]]
     notes += [] if held is None else list(held.evaluation.notes)
     return [*notes, *routed.notes]

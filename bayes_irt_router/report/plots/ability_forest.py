@@ -17,6 +17,7 @@ from bayes_irt_router.report.plots.intervals import (
     stated,
     words,
 )
+from bayes_irt_router.report.tables import source_groups
 from bayes_irt_router.report.task_accuracy import trait_tasks
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 def ability_forest(posterior: Posterior, *, level: float = LEVEL) -> "Figure":
     """Posterior of each LLM's ability, one panel a trait, LLMs by falling general ability, families by colour and marker.
+
+    LLMs of a model that was fitted to several sources stand by source, those that link the sources first, and are not ranked across.
 
     The model identifies abilities by construction (mean 0, SD 1 over the LLMs, traits in a fixed rotation), so draws are shown as
     they are. Each specific trait is titled with the tasks that load highest and lowest on it.
@@ -36,6 +39,8 @@ def ability_forest(posterior: Posterior, *, level: float = LEVEL) -> "Figure":
     draws = posterior.draws
     ability = flat(draws["ability"].transpose("chain", "draw", "llm", "trait"))
     order = np.argsort(-ability[:, :, 0].mean(axis=0), kind="stable")
+    groups = source_groups(posterior, [posterior.llm[j] for j in order])
+    order = order[np.concatenate(list(groups.values()))]
     llms = posterior.tree["llms"].to_dataset()
     family = llms["family"].values.astype(str) if "family" in llms.coords else np.full(len(order), "")
     names = sorted({*family.tolist()} - {"", "nan", "None"})
@@ -58,6 +63,18 @@ def ability_forest(posterior: Posterior, *, level: float = LEVEL) -> "Figure":
         axes.set_title(escaped("\n".join([words(traits[d]), *leans[d]])), fontsize=9)
         axes.set_xlabel("ability, SDs of these LLMs")
         name_rows(axes, [posterior.llm[j] for j in order])
+        top = 0
+        for sources, rows in groups.items() if len(groups) > 1 else ():
+            axes.axhline(top - 0.5, color="0.35", linewidth=0.9)
+            axes.annotate(
+                escaped(sources),
+                (0.99, top - 0.42),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="top",
+                fontsize=7,
+            )
+            top += len(rows)
     figure.suptitle(f"Ability: {stated(level)}", fontsize=9)
     for name in names:
         colour, marker = look[name]
