@@ -186,6 +186,11 @@ def route(
         router = Router.load(folder, encoder, cache_dir)
     except InputError as error:  # without a model there is nothing to hold the rest against
         raise InputError([*problems, *error.problems]) from None
+    if model is None:
+        tell(
+            "note",
+            f"routing with {folder.name}, a model of {len(router.posterior.llm)} LLMs that ships with the package",
+        )
     if router.warning:
         tell("warning", router.warning)
     told: dict[str, object] = {}

@@ -5,6 +5,8 @@ from pathlib import Path
 from bayes_irt_router.errors import InputError
 
 REFERENCE = "reference"
+# The first that there is answers where no model is named: all sources in one, else the source that counted tokens, whose costs are known.
+DEFAULTS = (REFERENCE, "zeroeval")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -21,8 +23,9 @@ def reference_model() -> Path:
         InputError: this installation has none; others that it has are named.
     """
     folder = shipped_models()
-    if (folder / REFERENCE / "model.json").is_file():
-        return folder / REFERENCE
+    for name in DEFAULTS:
+        if (folder / name / "model.json").is_file():
+            return folder / name
     others = sorted(str(path.parent) for path in folder.glob("*/model.json"))
     also = f", such as {' or '.join(others)}" if others else "; `make demo` makes one in runs/demo/model"
     raise InputError(

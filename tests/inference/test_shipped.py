@@ -13,11 +13,18 @@ def test_in_a_source_tree_they_lie_beside_the_package():
     assert (shipped.shipped_models() / "README.md").is_file()
 
 
-def test_in_an_installed_package_they_lie_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("there", "used"),
+    [(("reference", "zeroeval"), "reference"), (("llmrouter", "zeroeval"), "zeroeval")],
+)
+def test_in_an_installed_package_they_lie_inside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: tuple[str, ...], used: str
+):
     monkeypatch.setattr(shipped, "_PACKAGE", tmp_path)
-    (tmp_path / "models" / "reference").mkdir(parents=True)
-    (tmp_path / "models" / "reference" / "model.json").touch()
-    assert shipped.reference_model() == tmp_path / "models" / "reference"
+    for name in there:
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model.json").touch()
+    assert shipped.reference_model() == tmp_path / "models" / used
 
 
 @pytest.mark.parametrize(("there", "told"), [((), "make demo"), (("a", "b"), "models/a or ")])
