@@ -62,7 +62,7 @@ def test_same_seed_same_draws(once):
 
 def test_the_acceptance_rate_follows_the_bank_unless_one_is_set():
     assert NUTS().for_answers(19_999).target_accept == 0.9
-    assert NUTS().for_answers(20_000).target_accept == 0.7
+    assert NUTS().for_answers(20_000).target_accept == 0.5
     assert NUTS(target_accept=0.8).for_answers(10**6) == NUTS(target_accept=0.8)
 
 
