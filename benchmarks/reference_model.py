@@ -10,6 +10,7 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from provenance import git
@@ -42,6 +43,15 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=NUTS().draws)
     parser.add_argument("--tune", type=int, default=NUTS().tune)
     parser.add_argument("--chains", type=int, default=NUTS().chains)
+    parser.add_argument(
+        "--joint-draws", type=int, default=None, help="of the joint fit; by default as many as of the others"
+    )
+    parser.add_argument(
+        "--joint-target-accept",
+        type=float,
+        default=None,
+        help="acceptance rate of the joint fit; by default that of large banks",
+    )
     parser.add_argument("--landmarks", type=int, default=400)
     parser.add_argument("--kept-draws", type=int, default=200, help="draws that ship")
     parser.add_argument(
@@ -61,9 +71,15 @@ def main() -> int:
     data, shared = linked_data(sources, linked, Encoder())
     if arguments.queries is not None:
         data = sample_queries(data, arguments.queries, arguments.seed)
+    sampler = NUTS(draws=arguments.draws, tune=arguments.tune, chains=arguments.chains)
     settings = ReferenceSettings(
         MIRT(traits=arguments.traits),
-        NUTS(draws=arguments.draws, tune=arguments.tune, chains=arguments.chains),
+        sampler,
+        replace(
+            sampler,
+            draws=arguments.joint_draws or arguments.draws,
+            target_accept=arguments.joint_target_accept,
+        ),
         kept_draws=arguments.kept_draws,
         landmarks=arguments.landmarks,
         check_sampler=NUTS(draws=arguments.check_draws, tune=arguments.check_draws, chains=arguments.chains),

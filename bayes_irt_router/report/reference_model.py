@@ -48,7 +48,9 @@ class ReferenceSettings:
     """How the reference model is made.
 
     Attributes:
-        model, sampler: of the fits.
+        model: of the fits.
+        sampler: of each source's own fit.
+        joint_sampler: of the joint fit, which takes by far the longest; None is that of the others.
         kept_draws: how many draws ship.
         landmarks: of the feature maps.
         check_sampler: of the fits in which a linked LLM is taken apart; they only need to be usable.
@@ -59,6 +61,7 @@ class ReferenceSettings:
 
     model: MIRT
     sampler: NUTS
+    joint_sampler: NUTS | None = None
     kept_draws: int = 200
     landmarks: int = 400
     check_sampler: NUTS = NUTS(draws=300, tune=300)  # noqa: RUF009  (frozen)
@@ -144,7 +147,8 @@ def build_reference(
 
     def ready(name: str, part: xr.Dataset) -> Posterior:
         """What ships is what is judged: thinned, written and read again."""
-        full = once(name, part, settings.sampler)
+        joint_sampler = settings.joint_sampler or settings.sampler
+        full = once(name, part, joint_sampler if name == REFERENCE else settings.sampler)
         if name != REFERENCE and not full.gate.passed:
             longer = replace(settings.sampler, draws=LONGER * settings.sampler.draws)
             full = once(f"{name}-longer", part, longer)
