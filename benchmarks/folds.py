@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=NUTS().draws)
     parser.add_argument("--tune", type=int, default=NUTS().tune)
     parser.add_argument("--chains", type=int, default=NUTS().chains)
+    parser.add_argument(
+        "--target-accept", type=float, default=None, help="(default: by the number of answers)"
+    )
     parser.add_argument("--assume-output-tokens", type=int, default=None)
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--refit-unconverged", action="store_true", help="fit folds above r-hat 1.05 again")
@@ -51,7 +54,12 @@ def main() -> None:
     wanted = range(count) if arguments.folds is None else [int(one) for one in arguments.folds.split(",")]
     settings = FoldSettings(
         model=MIRT(traits=arguments.traits),
-        sampler=NUTS(draws=arguments.draws, tune=arguments.tune, chains=arguments.chains),
+        sampler=NUTS(
+            draws=arguments.draws,
+            tune=arguments.tune,
+            chains=arguments.chains,
+            target_accept=arguments.target_accept,
+        ),
         assume_output_tokens=arguments.assume_output_tokens,
         baselines=() if arguments.no_baselines else all_baselines(),
         seed=arguments.seed,
