@@ -142,7 +142,7 @@ def fit(
     ] = 400,
     draws: Annotated[
         int, typer.Option("--draws", metavar="N", help="Draws of each chain.", rich_help_panel=SAMPLING)
-    ] = 1500,
+    ] = 2000,
     tune: Annotated[
         int,
         typer.Option("--tune", metavar="N", help="Warm-up draws of each chain.", rich_help_panel=SAMPLING),

@@ -33,7 +33,7 @@ class NUTS:
         backend: ``numpyro`` (JAX, CPU or GPU) or ``nutpie`` (needs the extra of that name; CPU, double precision).
     """
 
-    draws: int = 1500
+    draws: int = 2000
     tune: int = 500
     chains: int = 4
     target_accept: float | None = None
