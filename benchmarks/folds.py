@@ -21,6 +21,7 @@ from bayes_irt_router.evaluation.fold_runs import FoldSettings, run_folds, write
 from bayes_irt_router.evaluation.protocols import PROTOCOLS, fold_count, make_fold
 from bayes_irt_router.evaluation.splits import read_splits
 from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.irt.llm_covariates import COVARIATES
 from bayes_irt_router.irt.mirt import MIRT
 
 HERE = Path(__file__).parent
@@ -35,6 +36,9 @@ def main() -> None:
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
     parser.add_argument("--folds", default=None, help="such as 0,2 (default: all)")
     parser.add_argument("--traits", type=int, default=MIRT().traits)
+    parser.add_argument(
+        "--covariate", action="append", default=[], choices=COVARIATES, help="of the LLMs; may be repeated"
+    )
     parser.add_argument("--draws", type=int, default=NUTS().draws)
     parser.add_argument("--tune", type=int, default=NUTS().tune)
     parser.add_argument("--chains", type=int, default=NUTS().chains)
@@ -53,7 +57,7 @@ def main() -> None:
     count = fold_count(splits, arguments.protocol)
     wanted = range(count) if arguments.folds is None else [int(one) for one in arguments.folds.split(",")]
     settings = FoldSettings(
-        model=MIRT(traits=arguments.traits),
+        model=MIRT(traits=arguments.traits, covariates=tuple(arguments.covariate)),
         sampler=NUTS(
             draws=arguments.draws,
             tune=arguments.tune,
