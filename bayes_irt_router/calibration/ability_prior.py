@@ -1,12 +1,13 @@
 """What is believed of an LLM's ability before it has answered anything, for every draw of the parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
+from scipy.special import logsumexp
 
 from bayes_irt_router.calibration.items import flat
 from bayes_irt_router.errors import InputError
@@ -16,26 +17,68 @@ from bayes_irt_router.irt.ability_posterior import NormalAbility, prior_covarian
 from bayes_irt_router.irt.identification import is_testlet
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_values
 
+COMPONENTS = 64  # of a mixture over frames
 WIDENING = 0.5  # of a predecessor's posterior, in SDs between LLMs
 
 
 @dataclass(frozen=True)
 class AbilityPrior:
-    """Normal in each draw: ``theta = mean + factor z`` with standard normal ``z``.
+    """In each draw ``theta = mean + factor z`` with standard normal ``z``, or with a mixture for the first of its elements.
 
     Attributes:
         mean: shape (draw, trait).
         factor: shape (draw, trait, trait).
         description: one sentence for the record.
+        free: so many traits, the first ones, have factors that are independent of everything else in the draws.
+        mixture: factors ``G_m`` of the mixture of ``N(0, G_m G_m^T)`` that the free elements of ``z`` are drawn from, the same in every
+            draw, shape (component, free, free); None: they are standard normal.
     """
 
     mean: Float[np.ndarray, "draw trait"]
     factor: Float[np.ndarray, "draw trait trait"]
     description: str
+    free: int = 0
+    mixture: Float[np.ndarray, "component free free"] | None = None
 
     def of_draws(self, index: Int[np.ndarray, " draw"]) -> "AbilityPrior":
         """The same in some of the draws."""
-        return AbilityPrior(self.mean[index], self.factor[index], self.description)
+        return replace(self, mean=self.mean[index], factor=self.factor[index])
+
+    def over_frames(self) -> "AbilityPrior":
+        """The same with the free traits' factors integrated out: what the draws say of a new LLM, whichever factor a draw has.
+
+        In every draw the prior is the mixture over the draws' factors, 64 of them. A joint posterior is the same either way, but weights
+        of draws do not hang on the factor that a draw happens to have: with few fitted LLMs, an LLM far from their centre would leave
+        only the draws of wide factors.
+        """
+        if not self.free:
+            return self
+        own = self.factor[:, : self.free, : self.free]
+        common = np.linalg.cholesky(np.matmul(own, np.swapaxes(own, 1, 2)).mean(axis=0))
+        factor = self.factor.copy()
+        factor[:, : self.free, : self.free] = common
+        taken = np.linspace(0, len(own) - 1, min(COMPONENTS, len(own))).astype(int)
+        return replace(self, factor=factor, mixture=np.linalg.solve(common, own[taken]))
+
+    def standard(
+        self, draws: int, points: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "draw point trait"]:
+        """Values of ``z``, independent of each other."""
+        z = rng.standard_normal((draws, points, self.mean.shape[1]))
+        if self.mixture is not None:
+            component = self.mixture[rng.integers(len(self.mixture), size=(draws, points))]
+            z[..., : self.free] = np.einsum("spde,spe->spd", component, z[..., : self.free])
+        return z
+
+    def log_density(self, z: Float[np.ndarray, "*point trait"]) -> Float[np.ndarray, "*point"]:
+        """Log density of ``z``, without the ``-log(2 pi) / 2`` of each trait."""
+        if self.mixture is None:
+            return -0.5 * (z**2).sum(axis=-1)
+        inverse = np.linalg.inv(self.mixture)
+        white = np.einsum("mde,...e->...md", inverse, z[..., : self.free])
+        log_volume = np.log(np.abs(np.linalg.det(inverse)))
+        free = logsumexp(log_volume - 0.5 * (white**2).sum(axis=-1), axis=-1) - np.log(len(inverse))
+        return free - 0.5 * (z[..., self.free :] ** 2).sum(axis=-1)
 
     def averaged(self, draws: slice) -> NormalAbility:
         """The normal that has mean and covariance of the mixture over some of the draws."""
@@ -137,14 +180,18 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
             mean += sd[:, None] * effects[:, :, names.index(family)]
             known.append("family")
         else:
-            testlets = np.array([is_testlet(name) for name in draws["trait"].values])
-            variance += sd[:, None] ** 2 * ~testlets
+            of_trait = np.array([not is_testlet(name) for name in draws["trait"].values])
+            variance += sd[:, None] ** 2 * of_trait
     inverse = np.linalg.inv(frame)
+    exchangeable = not model.get("covariates") and not model.get("families")
+    testlets = sum(is_testlet(name) for name in draws["trait"].values)
     told = f" given {', '.join(known)}" if known else ""
     return AbilityPrior(
         np.einsum("sde,se->sd", inverse, mean),
         inverse * np.sqrt(variance)[:, None, :],
         f"exchangeable with the {population.llms} fitted LLMs{told}{_unused(details, model, is_nirt=is_nirt)}",
+        # The frame of exchangeable LLMs is what standardising took away, see `irt/population.py`; the testlets' SDs are not.
+        free=frame.shape[1] - testlets if exchangeable and not is_nirt else 0,
     )
 
 
@@ -177,10 +224,10 @@ def predecessor_prior(posterior: Posterior, predecessor: str, widening: float = 
 
 def aligned_prior(prior: AbilityPrior, rotations: Float[np.ndarray, "draw trait trait"]) -> AbilityPrior:
     """The same prior in turned coordinates, ``theta R`` in each draw."""
-    return AbilityPrior(
-        np.einsum("sd,sde->se", prior.mean, rotations),
-        np.matmul(np.swapaxes(rotations, 1, 2), prior.factor),
-        prior.description,
+    return replace(
+        prior,
+        mean=np.einsum("sd,sde->se", prior.mean, rotations),
+        factor=np.matmul(np.swapaxes(rotations, 1, 2), prior.factor),
     )
 
 

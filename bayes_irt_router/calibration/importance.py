@@ -33,10 +33,10 @@ def importance_points(
     )
     centre = mode[:, None, :]
     points = np.concatenate(
-        [centre + spread, centre - spread, rng.standard_normal((draws, from_prior, traits))], axis=1
+        [centre + spread, centre - spread, prior.standard(draws, from_prior, rng)], axis=1
     )
     share = from_prior / points.shape[1]
-    log_prior = -0.5 * (points**2).sum(axis=2)
+    log_prior = prior.log_density(points)
     whitened = np.matmul(points - centre, np.swapaxes(np.linalg.inv(factor), 1, 2))
     log_volume = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
     log_gaussian = -0.5 * (whitened**2).sum(axis=2) - log_volume[:, None]
@@ -65,7 +65,7 @@ def metropolis(
     own = prior.of_draws(index)
 
     def log_target(at: Float[np.ndarray, "draw trait"]) -> Float[np.ndarray, " draw"]:
-        return log_likelihood(chosen, unwhitened(own, at[:, None, :]))[:, 0] - 0.5 * (at**2).sum(axis=1)
+        return log_likelihood(chosen, unwhitened(own, at[:, None, :]))[:, 0] + own.log_density(at)
 
     current = log_target(z)
     for _ in range(METROPOLIS_STEPS):

@@ -14,7 +14,7 @@ from bayes_irt_router.calibration.item_factors import shared_and_own
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.irt.identification import align_traits
+from bayes_irt_router.irt.identification import trait_rotations
 from bayes_irt_router.irt.priors import MIRTPriors
 from bayes_irt_router.irt.response import ItemDistribution, item_distribution
 
@@ -153,11 +153,8 @@ class ItemBank:
         if self.posterior.record["kind"] == "nirt":  # its traits have names, and are the same in all draws
             traits = self.posterior.draws.sizes["trait"]
             return np.broadcast_to(np.eye(traits), (self.draws, traits, traits))
-        draws = self.posterior.draws[["ability", "discrimination"]]
-        ability = flat(draws["ability"].transpose(..., "llm", "trait")).astype(np.float64)
-        aligned = flat(align_traits(draws)["ability"].transpose(..., "llm", "trait")).astype(np.float64)
-        left, _, right = np.linalg.svd(np.swapaxes(ability, 1, 2) @ aligned)
-        return left @ right
+        # Not from the aligned abilities: fewer LLMs than traits and testlets would leave some of it open.
+        return flat(trait_rotations(self.posterior.draws)).astype(np.float64)
 
     @cached_property
     def drawn(self) -> Float32[np.ndarray, "draw query parameter"]:

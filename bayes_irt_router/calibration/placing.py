@@ -88,7 +88,8 @@ def place(
 
     **Joint** posterior: each item's own uncertainty is integrated in ``p(y_i | theta, s)``, see :func:`shared_and_own`; what the items
     share is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same
-    limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were. **Cut**
+    limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were, and so does the
+    frame of the abilities, which is integrated, too, where it is independent of all else (:meth:`AbilityPrior.over_frames`). **Cut**
     posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
 
     A **NIRT** has cut posteriors only, one in each network, see :meth:`FittedNetworks.weighted_points`: importance points around the set
@@ -136,7 +137,7 @@ def place(
         )
 
     if not answers:
-        ability = unwhitened(prior, rng.standard_normal(prior.mean.shape)[:, None, :])[:, 0]
+        ability = unwhitened(prior, prior.standard(len(draws), 1, rng))[:, 0]
         return placement(index, ability, "prior", "draws of the prior")
 
     if bank.networks is not None:
@@ -153,22 +154,23 @@ def place(
                 effective += min(float(len(mine)), float(points_left[chain]))
         return placement(index, ability, "cut", "set encoder and importance resampling in each network")
 
-    aligned = aligned_prior(prior, bank.rotations[draws])
+    turned = bank.rotations[draws]
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
         evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
-        points, log_weight = importance_points(evidence, aligned, rng)
+        over = prior.over_frames()
+        points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng)
         smoothed, shapes = smoothed_weights(log_mean(log_weight)[None])
         log_weights, k_hat = smoothed[0], float(shapes[0])
         if mode == "joint" or k_hat <= LARGEST_K_HAT:
-            index, kind = systematic_resample(log_weights, len(draws), rng), "joint"
+            index, kind, prior = systematic_resample(log_weights, len(draws), rng), "joint", over
             effective = float(effective_number(log_weights[None, :])[0])
     if kind == "cut":
         evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)
-        points, log_weight = importance_points(evidence, aligned, rng)
+        points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng)
     z = points[index, one_each(log_weight[index], rng)]
     method = "Laplace proposal and importance resampling in each draw"
     if float(np.median(effective_number(log_weight))) < FEWEST_POINTS:
-        z = metropolis(evidence, aligned, index, z, rng)
+        z = metropolis(evidence, aligned_prior(prior, turned), index, z, rng)
         method += f", then {METROPOLIS_STEPS} Metropolis steps"
     # The whitened coordinates are those of the draw's own frame as well.
     ability = unwhitened(prior.of_draws(index), z[:, None, :])[:, 0]

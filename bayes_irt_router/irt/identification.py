@@ -27,7 +27,7 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
         All variables, aligned. ``raw_trait``, on which LLM covariates act, stays as it is: ``ability_frame`` (raw_trait, trait) leads
         from there to the aligned traits.
     """
-    rotation = _rotations(draws)
+    rotation = trait_rotations(draws)
     specific = rotation.isel(trait=slice(1, None), turned=slice(1, None))
     aligned = draws.copy()
     for name, values in draws.data_vars.items():
@@ -38,8 +38,8 @@ def align_traits(draws: xr.Dataset) -> xr.Dataset:
     return aligned
 
 
-def _rotations(draws: xr.Dataset) -> xr.DataArray:
-    """The orthogonal matrices, dims (chain, draw, trait, turned)."""
+def trait_rotations(draws: xr.Dataset) -> xr.DataArray:
+    """The orthogonal matrices by which :func:`align_traits` turns, dims (chain, draw, trait, turned)."""
     ability = draws["ability"].transpose("chain", "draw", "llm", "trait").values
     discrimination = draws["discrimination"].transpose("chain", "draw", "query", "trait")
     traits = draws.sizes["trait"]

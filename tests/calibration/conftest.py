@@ -48,3 +48,16 @@ def uncertain(certain: Posterior) -> Callable[[float], Posterior]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def reframed() -> Callable[[Posterior], Posterior]:
+    """Makes a posterior whose frames of the abilities are those of six LLMs, drawn: far apart from draw to draw."""
+
+    def make(posterior: Posterior) -> Posterior:
+        raw = np.random.default_rng(1).standard_normal((posterior.size, 2, 6))
+        raw -= raw.mean(axis=2, keepdims=True)
+        frames = np.linalg.cholesky(raw @ np.swapaxes(raw, 1, 2) / 6)
+        return with_draws(posterior, ability_frame=frames.reshape(posterior.draws["ability_frame"].shape))
+
+    return make

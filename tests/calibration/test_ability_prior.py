@@ -163,3 +163,39 @@ def test_unknown_and_irrelevant_facts_change_nothing(population, small_fit):
     assert f"birt fit {options} would" in told.description
     assert "without" not in plain.description
     assert "without" not in new_llm_prior(posterior, ALL).description
+
+
+@pytest.fixture(scope="module")
+def few_llms(small_fit, reframed):
+    return reframed(small_fit)
+
+
+def test_the_mixture_over_frames_is_what_the_draws_say_together(few_llms):
+    prior, rng = new_llm_prior(few_llms), np.random.default_rng(2)
+    assert prior.free == 2
+    over = prior.over_frames()
+    z = over.standard(few_llms.size, 1, rng)
+    together = np.einsum("sde,spe->spd", over.factor, z)
+    apart = np.einsum("sde,spe->spd", prior.factor, rng.standard_normal(z.shape))
+    assert kstest(together[..., 0].ravel(), apart[..., 0].ravel()).pvalue > ERROR_RATE
+    length = [np.linalg.norm(theta, axis=2).ravel() for theta in (together, apart)]
+    assert kstest(*length).pvalue > ERROR_RATE
+
+
+def test_the_density_of_the_mixture_is_one_and_belongs_to_its_values(few_llms):
+    over = new_llm_prior(few_llms).over_frames()
+    axis = np.linspace(-40.0, 40.0, 801)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    density = np.exp(over.log_density(grid)) / (2 * np.pi)
+    total = density.sum() * (axis[1] - axis[0]) ** 2
+    assert total == pytest.approx(1.0, abs=5e-3)
+    z = over.standard(20_000, 1, np.random.default_rng(4))[:, 0]
+    inside = np.abs(grid[..., 0]) < 1.0
+    expected = density[inside].sum() * (axis[1] - axis[0]) ** 2
+    assert (np.abs(z[:, 0]) < 1.0).mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_only_exchangeable_llms_have_a_frame_of_its_own(population):
+    prior = new_llm_prior(population[0])
+    assert prior.free == 0
+    assert prior.over_frames() is prior

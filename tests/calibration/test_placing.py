@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -9,8 +11,10 @@ from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.item_factors import shared_and_own
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence, log_likelihood
+from bayes_irt_router.calibration.membership import retired
 from bayes_irt_router.calibration.placing import place
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
 
 ERROR_RATE = 1e-4
 
@@ -167,9 +171,9 @@ def test_graded_scores_weigh_less_than_as_many_hundred_answers_and_more_than_non
     for name, trials, score in (("graded", 1, 0.75), ("hundred", 100, 0.75)):
         given = [Answer(fitted_bank.query[i], score, trials) for i in range(12)]
         placement = place(fitted_bank, prior, given, generator())
-        spread[name] = fitted_bank.p_correct(placement.index, placement.ability).mean(axis=1).std()
+        spread[name] = placement.ability.std(axis=0).sum()
     nothing = place(fitted_bank, prior, [], generator())
-    spread["none"] = fitted_bank.p_correct(nothing.index, nothing.ability).mean(axis=1).std()
+    spread["none"] = nothing.ability.std(axis=0).sum()
     assert spread["hundred"] < spread["graded"] < spread["none"]
 
 
@@ -269,3 +273,27 @@ def test_an_update_starts_from_its_predecessor(small_fit, fitted_bank):
         predecessor_prior(small_fit, "nobody")
     with pytest.raises(InputError, match="widening"):
         predecessor_prior(small_fit, llm, 0.0)
+
+
+def test_an_unusual_llm_does_not_pick_the_draws_of_wide_frames(certain, reframed):
+    """The frame is independent of all else, so answers to certain items must leave every draw its weight."""
+    bank = ItemBank.of(reframed(certain))
+    answers = [Answer(query, 0.0) for query in bank.query[:30]]
+    prior = new_llm_prior(bank.posterior)
+    over, within = (
+        place(bank, one, answers, generator(), mode="joint") for one in (prior, replace(prior, free=0))
+    )
+    assert over.k_hat < LARGEST_K_HAT
+    # What is left of differences between draws is the noise of two dozen points each.
+    assert over.effective_draws > max(0.6 * certain.size, 2 * within.effective_draws)
+
+
+def test_rotations_leave_alone_what_too_few_llms_do_not_tell(testlet_fit):
+    """Testlets have coordinates of their own, however few LLMs there are to see them by."""
+    posterior = retired(testlet_fit, testlet_fit.llm[3:])
+    bank = ItemBank.of(posterior)
+    traits = posterior.draws.sizes["trait"]
+    assert bank.rotations.shape[1] > traits
+    np.testing.assert_array_equal(bank.rotations[:, traits:, :traits], 0.0)
+    among = bank.rotations[:, traits:, traits:]
+    np.testing.assert_array_equal(among, np.broadcast_to(np.eye(among.shape[1]), among.shape))
