@@ -382,7 +382,7 @@ def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
                 "n": n,
                 "llms": len(part),
                 **interval("error", part["error"].to_numpy(), rng),
-                **interval("coverage 90%", part["covered"].to_numpy(), rng),
+                **share_interval("coverage 90%", part["covered"].to_numpy()),
             }
             for (method, n), part in by.groupby(level=["method", "n"], sort=False)
         ]
@@ -491,6 +491,16 @@ def interval(name: str, values: np.ndarray, rng: np.random.Generator) -> dict[st
     means = values[rng.integers(len(values), size=(BOOTSTRAPS, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return {name: float(values.mean()), f"{name} low": float(low), f"{name} high": float(high)}
+
+
+def share_interval(name: str, values: np.ndarray) -> dict[str, float]:
+    """Mean share and its 95 % interval (Wilson's), an LLM counting once: few LLMs that are all covered leave no resample uncovered."""
+    if np.isnan(values).any():
+        return {}
+    share, square = float(values.mean()), 1.959964**2 / len(values)
+    centre = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return {name: share, f"{name} low": centre - half, f"{name} high": centre + half}
 
 
 if __name__ == "__main__":

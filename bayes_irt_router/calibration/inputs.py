@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_irt_router.calibration.answers import Answer
+from bayes_irt_router.calibration.journal import journal_answers
 from bayes_irt_router.data.files import read_table
 from bayes_irt_router.data.schema import TABLES, typed_table, validate
 from bayes_irt_router.errors import InputError
@@ -21,11 +22,16 @@ _SOUND_QUERY = {"query_id": ["q"], "text": ["?"]}
 
 
 def read_answers(path: Path, llm: str) -> list[Answer]:
-    """The answers of one LLM from a table of responses; without a column `llm` all rows are its own.
+    """The answers of one LLM from a table of responses, or from the journal of a calibration; in a table without a column `llm` all rows
+    are its own.
 
     Raises:
         InputError: the table is missing, damaged or not sound, or holds no answer of the LLM; every problem is listed.
     """
+    if (kept := journal_answers(path)) is not None:
+        if kept[0] != llm or not kept[1]:
+            raise InputError(f"{path} is a journal of {len(kept[1])} answers of {kept[0]!r}; check the name.")
+        return kept[1]
     table = read_table(path)
     if "llm" not in table.columns:
         table = table.assign(llm=llm)

@@ -13,7 +13,7 @@ from bayes_irt_router.calibration.fitted_networks import FittedNetworks
 from bayes_irt_router.calibration.item_factors import shared_and_own
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.linear_view import linear_view
-from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.posterior import ANCESTOR, Posterior
 from bayes_irt_router.irt.identification import trait_rotations
 from bayes_irt_router.irt.priors import MIRTPriors
 from bayes_irt_router.irt.response import ItemDistribution, item_distribution
@@ -141,6 +141,12 @@ class ItemBank:
     def draws(self) -> int:
         """Number of parameter draws, chains joined."""
         return self.posterior.size
+
+    @cached_property
+    def ancestor(self) -> Int[np.ndarray, " draw"]:
+        """Which draw of the fit each draw is a copy of: calibrations so far have taken some several times, and others not at all."""
+        stats = self.posterior.tree["sample_stats"].to_dataset()
+        return stats[ANCESTOR].values.reshape(-1) if ANCESTOR in stats else np.arange(self.draws)
 
     @cached_property
     def networks(self) -> FittedNetworks | None:

@@ -14,6 +14,32 @@ from bayes_irt_router.errors import InputError
 SCHEMA_VERSION = 1
 
 
+def journal_answers(path: Path) -> tuple[str, list[Answer]] | None:
+    """The LLM and the answers that a journal holds, of whatever model; None if the file is no journal. A cut last line is left out.
+
+    Raises:
+        InputError: a line is damaged.
+    """
+    try:
+        first, *lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return None
+    header = _parsed(first)
+    if not {"schema_version", "llm", "data", "history"} <= set(header):
+        return None
+    answers, damaged = [], []
+    for number, line in enumerate(lines[:-1], 2):
+        entry = _parsed(line)
+        try:
+            if "skipped" not in entry:
+                answers.append(Answer(**entry))
+        except (TypeError, InputError):
+            damaged.append(_damaged(path, number))
+    if damaged:
+        raise InputError(damaged)
+    return str(header["llm"]), answers
+
+
 @dataclass
 class Journal:
     """A JSON Lines file: a header that says of whom it is, then one line an answer or a skipped query, appended as they come.
@@ -62,7 +88,8 @@ class Journal:
         *whole, cut = content.split(b"\n")
         if not whole or _parsed(whole[0]) != header:
             raise InputError(
-                f"The journal {path} is of another LLM or model; choose another --output, or move the journal away."
+                f"The journal {path} is of another LLM, or of the model as it was; choose another --output, or move it away: "
+                "a model that has not taken its answers takes them with --answers."
             )
         damaged = []
         for number, line in enumerate(whole[1:], 2):
@@ -73,7 +100,7 @@ class Journal:
                 else:
                     journal.answers.append(Answer(**entry))
             except (TypeError, InputError):
-                damaged.append(f"{path}, line {number}: not an answer; mend or remove the line.")
+                damaged.append(_damaged(path, number))
         if damaged:
             raise InputError(damaged)
         if cut:
@@ -98,6 +125,10 @@ class Journal:
             file.write(_line(entry))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _damaged(path: Path, number: int) -> str:
+    return f"{path}, line {number}: not an answer; mend or remove the line."
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayes_irt_router.calibration.ability_prior import Population
 from bayes_irt_router.calibration.answers import Answer, merged
-from bayes_irt_router.calibration.placing import Placement
+from bayes_irt_router.calibration.placing import FEWEST_EFFECTIVE, Placement
 from bayes_irt_router.calibration.pricing import (
     counted_tokens,
     renamed_cost,
@@ -23,12 +23,11 @@ from bayes_irt_router.data.schema import PRICES
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
-from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.inference.posterior import ANCESTOR, ANSWER_LENGTH, Posterior
 from bayes_irt_router.irt.answer_length import with_later_llm
 
 CALIBRATED = "calibrated LLM"
 OF_LLM = ("LLM mean", CALIBRATED)  # rows of the gate that bear an LLM's name
-FEWEST_EFFECTIVE = 100.0  # draws; with fewer, intervals are mostly chance
 
 
 def with_llm(
@@ -105,7 +104,10 @@ def with_llm(
     others = others.drop_vars([name for name, v in others.coords.items() if "llm" in v.dims])
     groups = _groups(posterior)
     groups["posterior"] = others.assign_coords(llm=names).assign(joined)
-    groups["sample_stats"] = resampled(groups["sample_stats"])
+    stats = groups["sample_stats"]
+    if ANCESTOR not in stats:
+        stats = stats.assign({ANCESTOR: (("chain", "draw"), np.arange(posterior.size).reshape(chains, each))})
+    groups["sample_stats"] = resampled(stats)
     groups["llms"] = _with_row(groups["llms"], llm, info, merged(answers))
     fitted = CostModel.from_dict(posterior.record["cost"])
     cost = with_llm_cost(fitted, llm, info, merged(answers), characters or {})

@@ -25,6 +25,7 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT, smoothed_weights
 
 MOST_JOINT = 100  # queries; beyond, what the answers say of the items no longer matters for the LLM
+FEWEST_EFFECTIVE = 100.0  # draws; with fewer, intervals are mostly chance
 FEWEST_POINTS = 8.0  # effective, in the median draw; below, Metropolis steps follow
 
 Mode = Literal["prior", "joint", "cut"]
@@ -44,7 +45,9 @@ class Placement:
         trials: number of answers, repeated ones counted.
         k_hat: Pareto shape of the weights (PSIS): of the joint posterior's, or of a NIRT the largest of any network's; NaN where there
             were none.
-        effective_draws: effective number of the weighted parameter draws; of a NIRT, of the weighted abilities.
+        effective_draws: effective number of the weighted parameter draws, copies that earlier calibrations made counted as one; of a NIRT,
+            of the weighted abilities.
+        distinct_draws: how many draws of the fit are among them.
         prior: what was believed before, in a sentence.
     """
 
@@ -56,6 +59,7 @@ class Placement:
     trials: int
     k_hat: float
     effective_draws: float
+    distinct_draws: int
     prior: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,7 +72,7 @@ class Placement:
             "trials": self.trials,
             "k_hat": None if np.isnan(self.k_hat) else self.k_hat,
             "effective_draws": self.effective_draws,
-            "distinct_draws": len(np.unique(self.index)),
+            "distinct_draws": self.distinct_draws,
         }
 
 
@@ -90,7 +94,8 @@ def place(
     share is the draw's, and the draw gets the weight ``m_s``, smoothed by PSIS. (Weights from items as drawn would have the same
     limit, but would rest on a few draws after some twenty answers.) The asked items' own parts stay as they were, and so does the
     frame of the abilities, which is integrated, too, where it is independent of all else (:meth:`AbilityPrior.over_frames`). **Cut**
-    posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7.
+    posterior: items as drawn, the same weight for every draw: for more than 100 queries, and where k-hat is above 0.7 or fewer than 100
+    draws, and fewer than half of what there was, would be left.
 
     A **NIRT** has cut posteriors only, one in each network, see :meth:`FittedNetworks.weighted_points`: importance points around the set
     encoder's normal posterior, weighted by the network itself. Every draw of a network gets one of its points.
@@ -117,7 +122,8 @@ def place(
     positions = bank.positions([answer.query for answer in answers])
     everywhere, prior = prior, prior.of_draws(draws)
     index = np.arange(len(draws))
-    k_hat, effective = np.nan, float(len(draws))
+    _, ancestor, copies = np.unique(bank.ancestor[draws], return_inverse=True, return_counts=True)
+    k_hat, effective = np.nan, float(effective_number(np.log(copies)[None])[0])
     kind: Mode = "cut"
 
     def placement(
@@ -133,6 +139,7 @@ def place(
             total,
             k_hat,
             effective,
+            len(np.unique(ancestor[index])),
             prior.description,
         )
 
@@ -159,11 +166,17 @@ def place(
         evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
         over = prior.over_frames()
         points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng)
-        smoothed, shapes = smoothed_weights(log_mean(log_weight)[None])
-        log_weights, k_hat = smoothed[0], float(shapes[0])
-        if mode == "joint" or k_hat <= LARGEST_K_HAT:
+        log_weights = log_mean(log_weight)
+        # Copies of one draw have the same items: they are one draw that has their weights together.
+        together = np.full(len(copies), -np.inf)
+        np.logaddexp.at(together, ancestor, log_weights)
+        smoothed, shapes = smoothed_weights(together[None])
+        k_hat, left = float(shapes[0]), float(effective_number(smoothed)[0])
+        few = left < min(FEWEST_EFFECTIVE, effective / 2)
+        if mode == "joint" or (k_hat <= LARGEST_K_HAT and not few):
+            log_weights += (smoothed[0] - together)[ancestor]
             index, kind, prior = systematic_resample(log_weights, len(draws), rng), "joint", over
-            effective = float(effective_number(log_weights[None, :])[0])
+            effective = left
     if kind == "cut":
         evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)
         points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng)

@@ -141,11 +141,13 @@ def state(setup: Setup, answers: Sequence[Answer], draws: int | None = None) -> 
     return State(tuple(answers), placement, particles, values, spent)
 
 
-def next_queries(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> list[Choice]:
-    """The queries to ask next, none that was answered or skipped."""
+def next_queries(
+    setup: Setup, now: State, count: int, skipped: Sequence[str] = (), dearest: float = np.inf
+) -> list[Choice]:
+    """The queries to ask next, none that was answered or skipped, each of which costs at most so much."""
     bank = setup.bank
     asked = now.asked
-    open_ = setup.choosable.open.copy()
+    open_ = setup.choosable.open & (setup.choosable.cost <= dearest)
     open_[bank.positions([*asked, *skipped])] = False
     return choose_queries(
         bank,
@@ -189,12 +191,17 @@ def run(
         # A limit on what is known counts as reached if it is so over all draws as well.
         if _enough(setup, stopping, now) and (reason := _enough(setup, stopping, end := whole())):
             return end, reason
-        choices = next_queries(setup, now, 1, journal.skipped)
+        left = np.inf if stopping.usd is None else stopping.usd - now.spent
+        choices = next_queries(setup, now, 1, journal.skipped, left)
         if not choices:
-            return whole(), "every query has been asked"
+            dear = bool(next_queries(setup, now, 1, journal.skipped))
+            return (
+                whole(),
+                "every open query costs more than is left of the budget"
+                if dear
+                else "every query has been asked",
+            )
         at = choices[0].position
-        if stopping.usd is not None and now.spent + setup.choosable.cost[at] > stopping.usd:
-            return whole(), "the next question would cost more than is left of the budget"
         try:
             answer = ask(at)
         except NoMoreAnswers:

@@ -45,7 +45,8 @@ def command_answerer(command: str, llm: str) -> Answerer:
     """Ask a program: it is started for every query, without a shell.
 
     It reads ``{"schema_version", "llm", "query_id", "task", "text"}`` from standard input and writes one JSON object to standard output,
-    with ``score`` in [0, 1] and, if it likes, ``trials``, ``input_tokens``, ``output_tokens`` and ``cost_usd``.
+    with ``score`` in [0, 1] and, if it likes, ``trials``, ``input_tokens``, ``output_tokens`` and ``cost_usd``; or with a ``score`` of
+    null, which skips the query: it is not asked again.
 
     Raises:
         InputError: the command is empty; later, it cannot be started, fails, or does not answer so. What was answered before is kept.
@@ -75,16 +76,18 @@ def command_answerer(command: str, llm: str) -> Answerer:
             told = " ".join(done.stderr.decode("utf-8", "replace").split())[-TAIL:]
             raise InputError(
                 f"The command failed on query {query} (exit code {done.returncode}: {told}); the answers so far are kept, "
-                "run the same line again to go on."
+                "run the same line again to go on. A program that cannot answer a query skips it with a score of null."
             )
         return _answer(done.stdout, query)
 
     return ask
 
 
-def _answer(output: bytes, query: str) -> Answer:
+def _answer(output: bytes, query: str) -> Answer | None:
     try:
         told: Any = json.loads(output)
+        if told["score"] is None:
+            return None
         numbers = {
             name: float(told[name])
             for name in ("input_tokens", "output_tokens", "cost_usd")
@@ -97,5 +100,5 @@ def _answer(output: bytes, query: str) -> Answer:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"The command's answer to query {query} cannot be used ({error}); write one JSON object with a score from "
-            "0 to 1 to standard output. The answers so far are kept."
+            "0 to 1, or null to skip it, to standard output. The answers so far are kept."
         ) from None

@@ -10,6 +10,7 @@ from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 
+ANCESTOR = "ancestor"  # in sample_stats, after a calibration: the draw of the fit that a draw is a copy of
 ANSWER_LENGTH = (
     "answer_length"  # the group of the answer-length model's draws; models without counts have none
 )

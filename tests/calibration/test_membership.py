@@ -220,3 +220,35 @@ def test_a_new_price_changes_cost_and_table_alone(small_fit):
     with pytest.raises(InputError, match="input price"):
         with_price(small_fit, llm, -1.0, 2.0)
     assert ItemBank.of(dearer).query == ItemBank.of(small_fit).query
+
+
+def test_copies_of_a_draw_count_as_one_however_many_calibrations_made_them(small_fit):
+    """What a placement says of its draws is what is left of the fit's, not of the last model's."""
+    grown, rng = small_fit, np.random.default_rng(7)
+    for number in range(4):
+        bank = ItemBank.of(grown)
+        given = [Answer(bank.query[i], float(rng.random() < 0.5)) for i in rng.permutation(30)[:15]]
+        placement = place(bank, new_llm_prior(grown), given, rng, mode="joint")
+        grown = with_llm(grown, f"new-{number}", placement, given)
+        ancestor = ItemBank.of(grown).ancestor
+        # The very items say which draw of the fit it was.
+        first = grown.draws["difficulty"].values.reshape(grown.size, -1)
+        original = small_fit.draws["difficulty"].values.reshape(small_fit.size, -1)
+        np.testing.assert_array_equal(first, original[ancestor])
+        assert placement.distinct_draws == len(np.unique(ancestor))
+    left = np.unique(ancestor, return_counts=True)[1]
+    assert placement.effective_draws <= 1.2 * left.sum() ** 2 / (left**2).sum()
+    nothing = place(ItemBank.of(grown), new_llm_prior(grown), [], rng)
+    assert nothing.effective_draws == pytest.approx(left.sum() ** 2 / (left**2).sum())
+
+
+def test_a_joint_placement_gives_way_before_the_draws_run_out(small_fit, monkeypatch):
+    bank = ItemBank.of(small_fit)
+    given = [Answer(bank.query[i], float(i % 2)) for i in range(12)]
+    monkeypatch.setattr("bayes_irt_router.calibration.placing.FEWEST_EFFECTIVE", 2.0 * small_fit.size)
+    together = place(bank, new_llm_prior(small_fit), given, np.random.default_rng(0), mode="joint")
+    monkeypatch.setattr("bayes_irt_router.calibration.placing.LARGEST_K_HAT", 10.0)
+    chosen = place(bank, new_llm_prior(small_fit), given, np.random.default_rng(0))
+    assert chosen.mode == ("cut" if together.effective_draws < small_fit.size / 2 else "joint")
+    strange = [Answer(bank.query[i], float(i % 2), 50) for i in range(12)]
+    assert place(bank, new_llm_prior(small_fit), strange, np.random.default_rng(0)).mode == "cut"

@@ -170,7 +170,7 @@ def test_graded_scores_weigh_less_than_as_many_hundred_answers_and_more_than_non
     spread = {}
     for name, trials, score in (("graded", 1, 0.75), ("hundred", 100, 0.75)):
         given = [Answer(fitted_bank.query[i], score, trials) for i in range(12)]
-        placement = place(fitted_bank, prior, given, generator())
+        placement = place(fitted_bank, prior, given, generator(), mode="joint")
         spread[name] = placement.ability.std(axis=0).sum()
     nothing = place(fitted_bank, prior, [], generator())
     spread["none"] = nothing.ability.std(axis=0).sum()

@@ -92,8 +92,8 @@ def test_skipped_queries_are_not_asked_again(setup, tmp_path):
 @pytest.mark.parametrize(
     ("stopping", "expected"),
     [
-        (Stopping(usd=0.035), "would cost more"),
-        (Stopping(usd=0.03), "would cost more|spent"),
+        (Stopping(usd=0.035), "costs more than is left"),
+        (Stopping(usd=0.03), "costs more than is left|spent"),
         (Stopping(target_sd=1.0), "SD is"),
         (Stopping(questions=0), "0 queries"),
     ],
@@ -104,6 +104,18 @@ def test_the_first_limit_ends_it(setup, tmp_path, stopping, expected):
     found, ended = run(setup, stopping, answerer(setup), journal(tmp_path), quiet)
     assert re.search(expected, ended)
     assert found.spent <= (stopping.usd or 0.0) + 1e-12
+
+
+def test_a_budget_goes_to_what_it_can_pay(setup, tmp_path):
+    """The dearest queries are the most telling per dollar nowhere, but what is left of a budget buys others."""
+    from dataclasses import replace
+
+    cost = np.where(np.arange(len(setup.choosable.cost)) % 2, 0.05, 0.01)
+    some = replace(setup, choosable=replace(setup.choosable, cost=cost), priced=True)
+    found, ended = run(some, Stopping(usd=0.045), answerer(some), journal(tmp_path), quiet)
+    assert "costs more than is left" in ended
+    assert len(found.answers) == 4
+    assert found.spent == pytest.approx(0.04)
 
 
 def test_it_ends_when_all_is_asked_or_nobody_answers(setup, tmp_path):
@@ -170,7 +182,7 @@ def test_a_journal_of_another_llm_or_model_is_refused_and_left_alone(tmp_path):
     journal(tmp_path).add(Answer("q", 1.0))
     before = (tmp_path / "answers.jsonl").read_bytes()
     for other in ({"llm": "other"}, {"data": "xyz"}, {"history": [{"llm": "new", "answers": 1}]}):
-        with pytest.raises(InputError, match="another LLM or model"):
+        with pytest.raises(InputError, match="another LLM, or of the model"):
             journal(tmp_path, **other)
     assert (tmp_path / "answers.jsonl").read_bytes() == before
 
@@ -187,7 +199,7 @@ def test_a_journal_of_another_llm_or_model_is_refused_and_left_alone(tmp_path):
 def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "answers.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="another LLM or model"):
+    with pytest.raises(InputError, match="another LLM, or of the model"):
         journal(tmp_path)
     assert path.read_bytes() == content
 

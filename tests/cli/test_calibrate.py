@@ -113,7 +113,7 @@ def test_the_model_that_is_read_is_never_the_one_that_is_written(model: Path, co
     journal = journal_path(tmp_path / "one").read_text("utf-8")
     journal_path(tmp_path / "two").write_text(journal, encoding="utf-8")
     again = calibrate(tmp_path / "one", "--command", command, "--budget", 2, "--output", tmp_path / "two")
-    assert "another LLM or model" in errors(again)
+    assert "another LLM, or of the model" in errors(again)
     assert journal_path(tmp_path / "two").read_text("utf-8") == journal
 
 
@@ -131,6 +131,33 @@ def test_the_model_that_is_read_is_never_the_one_that_is_written(model: Path, co
 def test_what_a_program_says_wrongly_is_told(model: Path, program: str, expected: str, tmp_path: Path):
     line = shlex.join([sys.executable, "-c", program])
     assert expected in errors(calibrate(model, "--command", line, "--output", tmp_path / "o", "--budget", 1))
+
+
+def test_a_program_skips_what_it_cannot_answer(model: Path, tmp_path: Path):
+    program = (
+        "import json, sys; asked = json.load(sys.stdin); "
+        "print(json.dumps({'score': None if len(asked['text']) % 3 == 0 else 1}))"
+    )
+    line = shlex.join([sys.executable, "-c", program])
+    result = calibrate(model, "--command", line, "--output", tmp_path / "o", "--budget", 6)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(one) for one in journal_path(tmp_path / "o").read_text("utf-8").splitlines()[1:]]
+    assert [len(one) for one in lines if "skipped" in one]
+    assert sum("score" in one for one in lines) == 6
+
+
+def test_a_journal_is_a_file_of_answers(model: Path, command: str, tmp_path: Path):
+    """What was paid for is good for any later model of the LLM."""
+    first = calibrate(model, "--command", command, "--budget", 4, "--output", tmp_path / "one")
+    assert first.exit_code == 0, first.output
+    journal = journal_path(tmp_path / "one")
+    again = calibrate(model, "--answers", journal, "--output", tmp_path / "two", "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["placement"]["answers"] == 4
+    other = birt(
+        "calibrate", "--model", model, "--llm", "x", "--answers", journal, "--output", tmp_path / "three"
+    )
+    assert "journal of 4 answers of 'fresh'" in errors(other)
 
 
 def test_what_a_program_says_on_standard_error_costs_no_answer(model: Path, tmp_path: Path):
