@@ -10,13 +10,14 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from bayes_irt_router.evaluation.bootstrap import PairedDifference, paired_differences
+from bayes_irt_router.evaluation.bootstrap import LEVEL, PairedDifference, paired_differences
 from bayes_irt_router.evaluation.cost_quality import aiq, apgr, cpt, router_arena_score, strong_call_curve
 from bayes_irt_router.evaluation.judged import Judged, common
 from bayes_irt_router.evaluation.predictions import MODEL
 from bayes_irt_router.evaluation.routing_metrics import RoutingScore
 
 TOP = (1, 2, 3, 5)
+AIQ_RESAMPLES = 1000
 
 
 def rewards(one: xr.Dataset, alpha: float) -> Float[np.ndarray, "choice query"]:
@@ -92,17 +93,61 @@ def curve_scores(judged: Judged, alphas: Sequence[float]) -> dict[str, dict[str,
     return found
 
 
+def aiq_differences(
+    judged: Judged, rng: np.random.Generator, against: str = MODEL
+) -> dict[str, PairedDifference]:
+    """AIQ of each choice minus that of ``against``, with the interval of :func:`paired_differences`: in every resample of the queries the
+    curves, and the cost range that they have in common, are made anew. A choice without a point so cheap is left out.
+    """
+    choices, methods = common(judged, "choice"), common(judged, "predictor")
+    if against not in choices:
+        return {}
+    grid = [float(alpha) for alpha in judged[0]["alpha"].values]
+    score = np.stack([[_joined(judged, "chosen_score", name, alpha) for alpha in grid] for name in choices])
+    share = np.stack(
+        [[np.concatenate(_cost_shares(judged, name, alpha)) for alpha in grid] for name in choices]
+    )
+    queries, compared = score.shape[-1], np.isin(choices, methods)
+
+    def areas(times: Float[np.ndarray, " query"]) -> Float[np.ndarray, " choice"]:
+        cost, quality = share @ times / times.sum(), 100 * (score @ times) / times.sum()
+        low = cost[compared].min(axis=1).max()
+        if not low < 1:
+            return np.full(len(choices), np.nan)
+        return np.array([aiq(c, q, low, 1.0) for c, q in zip(cost, quality, strict=True)])
+
+    whole, at = areas(np.ones(queries)), choices.index(against)
+    drawn = np.stack(
+        [
+            areas(rng.multinomial(queries, np.full(queries, 1 / queries)).astype(np.float64))
+            for _ in range(AIQ_RESAMPLES)
+        ]
+    )
+    drawn -= drawn[:, [at]]
+    found = {}
+    for k, name in enumerate(choices):
+        if k != at and np.isfinite(whole[k] - whole[at]) and np.isfinite(drawn[:, k]).any():
+            lower, upper = np.nanquantile(drawn[:, k], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            found[name] = PairedDifference(float(whole[k] - whole[at]), float(lower), float(upper))
+    return found
+
+
 def _cost_share(judged: Judged, choice: str, alpha: float) -> float:
-    parts = [
+    return float(np.concatenate(_cost_shares(judged, choice, alpha)).mean())
+
+
+def _cost_shares(judged: Judged, choice: str, alpha: float) -> list[Float[np.ndarray, " query"]]:
+    """Of each set, what its queries cost in units of its dearest candidate's mean cost."""
+    return [
         one["chosen_cost"].sel(choice=choice, alpha=alpha).values
         / max(float(one.attrs["dearest_usd"]), 1e-300)
         for one in judged
     ]
-    return float(np.concatenate(parts).mean())
 
 
 def _weak_and_strong(judged: Judged, method: str) -> dict[str, float]:
-    """APGR and CPT between the cheapest candidate and the best on train: means of the sets, weighted by queries.
+    """APGR and CPT between the cheapest candidate and the best on train: means of the sets, weighted by queries, over those sets in which
+    the strong one is better; NaN where there are none.
 
     Gains predicted by different fits are not ranked together, because who is weak and strong may differ.
     """
@@ -118,7 +163,10 @@ def _weak_and_strong(judged: Judged, method: str) -> dict[str, float]:
         ends = float(curve[0]), float(curve[-1])
         found.append([apgr(curve, *ends), cpt(curve, *ends, 0.5), cpt(curve, *ends, 0.8)])
         size.append(one.sizes["query"])
-    mean = np.average(found, axis=0, weights=size)
+    defined, weight = np.isfinite(found), np.array(size, dtype=np.float64)[:, None]
+    with np.errstate(invalid="ignore"):
+        mean = np.where(defined, found, 0.0).T @ weight / (defined * weight).sum(axis=0)[:, None]
+    mean = mean[:, 0]
     return {"apgr": float(mean[0]), "cpt_50": float(mean[1]), "cpt_80": float(mean[2])}
 
 

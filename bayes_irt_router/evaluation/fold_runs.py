@@ -34,7 +34,9 @@ from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.routing.router import Router
 
-SCHEMA_VERSION = 2  # 2: costs are predicted by the answer-length posterior
+SCHEMA_VERSION = (
+    3  # 2: costs are predicted by the answer-length posterior; 3: what the baselines were is told
+)
 R_HAT = 1.05
 """The draws of a fold are usable up to this; less strict than the gate, because folds are pooled."""
 
@@ -95,7 +97,12 @@ def run_fold(
     if path.exists():
         judged = load_judged(path)
         line = json.loads(judged.attrs["line"])
-        same = line["schema_version"] == SCHEMA_VERSION and line["fitted"] == posterior.record["fitted"]
+        same = (
+            line["schema_version"] == SCHEMA_VERSION
+            and line["fitted"] == posterior.record["fitted"]
+            and line["seed"] == settings.seed
+            and line["baselines"] == _told(settings.baselines)
+        )
         if same and wanted <= set(judged["predictor"].values.tolist()):
             return FoldResult(line, judged)
     router = Router(posterior, encoder, cache_dir)
@@ -113,6 +120,7 @@ def run_fold(
     )
     line = _line(fold, settings, posterior, judged, [*fold.notes, *notes])
     line["chosen"] = found.chosen
+    line["baselines"] = _told(settings.baselines)
     line["seconds"] = {**seconds, **found.seconds}
     # A resumed run must say the same as one that was not interrupted: both pass through JSON.
     text = json.dumps(_short(line))
@@ -137,11 +145,18 @@ def _posterior(
             raise InputError(
                 f"{directory} was fitted to other data than this fold's; use another folder of runs."
             )
-        if posterior.record["model"] != json.loads(json.dumps(settings.model.to_dict())):
+        again = settings.refit_unconverged and not usable(posterior)
+        wanted: dict[str, Any] = {"model": settings.model.to_dict()}
+        if not again:
+            sampler = settings.sampler.for_answers(int(fold.train["trials"].sum()))
+            wanted |= {"seed": settings.seed, "sampler": sampler.to_dict()}
+        if other := [
+            name for name, value in wanted.items() if posterior.record[name] != json.loads(json.dumps(value))
+        ]:
             raise InputError(
-                f"{directory} was fitted with another model or priors; use another folder of runs."
+                f"{directory} was fitted with another {' and '.join(other)}; use another folder of runs (--runs), or the same settings."
             )
-        if usable(posterior) or not settings.refit_unconverged:
+        if not again:
             return posterior, {"fit": float(posterior.record["seconds"])}
     posterior = fit(
         settings.model,
@@ -155,6 +170,11 @@ def _posterior(
     posterior = replace(posterior, record={**posterior.record, "commit": commit})
     save(posterior, directory)
     return posterior, {"fit": float(posterior.record["seconds"])}
+
+
+def _told(baselines: Sequence[Baseline]) -> dict[str, str]:
+    """Each baseline with all its settings: one that has others now is fitted again."""
+    return {baseline.name: repr(baseline) for baseline in baselines}
 
 
 def usable(posterior: Posterior) -> bool:

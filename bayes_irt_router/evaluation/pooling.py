@@ -11,7 +11,12 @@ import xarray as xr
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.bootstrap import LEVEL, RESAMPLES, PairedDifference
-from bayes_irt_router.evaluation.choice_scores import curve_scores, reward_differences, routing_scores
+from bayes_irt_router.evaluation.choice_scores import (
+    aiq_differences,
+    curve_scores,
+    reward_differences,
+    routing_scores,
+)
 from bayes_irt_router.evaluation.choices import ALPHAS
 from bayes_irt_router.evaluation.judged import Judged, common, load_judged
 from bayes_irt_router.evaluation.prediction_scores import calibration, log_loss_differences, prediction_scores
@@ -32,6 +37,7 @@ class Pooled:
         calibration: the model's; see `prediction_scores.calibration`.
         losses: log loss minus the model's, by name.
         rewards: reward minus the model's, by name and alpha.
+        aiqs: AIQ minus the model's, by name.
         over_static: reward minus that of the best static choice, by name and alpha.
         within: AUC within LLMs by name: its mean, z against permuted answers, and number of LLMs.
         folds: how many folds, queries and answers.
@@ -44,6 +50,7 @@ class Pooled:
     calibration: dict[str, object]
     losses: dict[str, PairedDifference]
     rewards: dict[str, dict[str, PairedDifference]]
+    aiqs: dict[str, PairedDifference]
     over_static: dict[str, dict[str, PairedDifference]]
     within: dict[str, dict[str, float]]
     folds: dict[str, int]
@@ -81,6 +88,8 @@ class Pooled:
         for name, by_alpha in self.routing.items():
             rows[name] = {f"reward {alpha}": one.reward for alpha, one in by_alpha.items()}
             rows[name]["AIQ"] = self.curve[name]["aiq"]
+            area = self.aiqs.get(name)
+            rows[name]["AIQ - model's (95 %)"] = _interval(area, 2) if area else None
             rows[name]["APGR"] = self.curve[name].get("apgr", np.nan)
             for alpha in by_alpha:
                 paired = self.rewards.get(name, {}).get(alpha)
@@ -143,6 +152,7 @@ def pool(
         calibration(judged, np.random.default_rng(seed)) if MODEL in methods else {},
         log_loss_differences(judged, np.random.default_rng(seed)),
         reward_differences(judged, alphas, np.random.default_rng(seed)),
+        aiq_differences(judged, np.random.default_rng(seed)),
         reward_differences(judged, alphas, np.random.default_rng(seed), against=STATIC),
         {name: {"auc": one.auc, "z": one.z, "llms": one.llms} for name, one in within.items()},
         {

@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
+from bayes_irt_router.evaluation.choice_scores import aiq_differences
 from bayes_irt_router.evaluation.fold_runs import (
     FoldSettings,
     read_lines,
@@ -105,6 +106,12 @@ def test_what_was_fitted_otherwise_is_refused(results, folds, places):
     runs, cache = places
     with pytest.raises(InputError, match="another model"):
         run_fold(folds[0], replace(SETTINGS, model=MIRT(traits=2)), runs, TextLengths(), cache, False)
+    for other, told in (
+        (replace(SETTINGS, seed=1), "another seed"),
+        (replace(SETTINGS, sampler=replace(SETTINGS.sampler, draws=13)), "another sampler"),
+    ):
+        with pytest.raises(InputError, match=told):
+            run_fold(folds[0], other, runs, TextLengths(), cache, False)
     stranger = replace(folds[0], train=folds[1].train)
     with pytest.raises(InputError, match="other data"):
         run_fold(stranger, SETTINGS, runs, TextLengths(), cache, progress=False)
@@ -189,6 +196,27 @@ def test_pooled_reward_is_the_mean_of_the_folds_weighted_by_queries(judged):
             mean = np.average([scores[name][alpha].reward for scores in single], weights=sizes)
             assert one.reward == pytest.approx(mean)
             assert one.cost_usd == pytest.approx(sum(scores[name][alpha].cost_usd for scores in single))
+
+
+def test_areas_under_the_curve_are_compared_on_the_same_queries(judged):
+    paired = aiq_differences(judged, np.random.default_rng(0))
+    curve = pool(judged).curve
+    assert {"llm_mean", "knn_embedding", "oracle"} <= set(paired)
+    for name, one in paired.items():
+        assert one.difference == pytest.approx(curve[name]["aiq"] - curve["model"]["aiq"])
+        assert one.lower < one.difference < one.upper
+    # Nothing of a fixed choice varies but the queries, so against itself there is nothing.
+    twins = [one.sel(choice=["model", "model"]).assign_coords(choice=["model", "twin"]) for one in judged]
+    twin = aiq_differences(twins, np.random.default_rng(0))["twin"]
+    assert (twin.difference, twin.lower, twin.upper) == (0.0, 0.0, 0.0)
+
+
+def test_folds_whose_strong_llm_is_the_weaker_one_do_not_undo_the_others(judged):
+    turned = judged[1].assign_attrs(weak=judged[1].attrs["strong"], strong=judged[1].attrs["weak"])
+    apgr = [pool([one]).curve["model"]["apgr"] for one in (*judged, turned)]
+    assert sum(np.isnan(apgr)) == 1  # of the second fold one way round
+    pooled = pool([judged[0], turned if np.isnan(apgr[2]) else judged[1]]).curve["model"]["apgr"]
+    assert pooled == pytest.approx(apgr[0])
 
 
 def test_oracle_regrets_nothing_and_nobody_beats_it(judged):

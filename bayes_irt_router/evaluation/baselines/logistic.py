@@ -24,7 +24,7 @@ class LogisticRegression:
     """
 
     inputs: Inputs = "embedding"
-    strengths: Sequence[float] = (0.3, 1.0, 3.0, 10.0, 30.0)
+    strengths: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     effort: float = 40.0
 
     @property
