@@ -1,9 +1,10 @@
 """The control that must show nothing: answers permuted over queries, so that no query has anything to tell.
 
-**What is permuted.** Each LLM's answers (score and number of trials, together) are permuted over the queries
-that it answered, each LLM on its own, once within the training queries and once within the test queries. So
-every LLM keeps its mean score in both parts, which queries it answered, and its costs; whatever ties answers
-to a query or ties LLMs to one another is gone.
+**What is permuted.** Each LLM's answers (score, number of trials, tokens and costs, together) are permuted over
+the queries that it answered, each LLM on its own, once within the training queries and once within the test
+queries. So every LLM keeps its mean score and cost in both parts, and which queries it answered; whatever ties
+answers to a query or ties LLMs to one another is gone. Costs that stayed would still tell which LLM is cheap for
+a query, and whoever used that would beat the best static choice without any skill at telling right from wrong.
 
 **What is looked at.** AUC over all cells is above 0.5 for anything that knows the LLMs' means, so AUC is taken
 within each LLM and averaged over LLMs. AUC sees ranks only, and so it magnifies the least difference between
@@ -25,14 +26,16 @@ from jaxtyping import Float
 
 
 def permute_answers(data: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-    """The data with each LLM's answers permuted over the queries it answered."""
-    score = data["score"].transpose("query", "llm").values.copy()
-    trials = data["trials"].transpose("query", "llm").values.copy()
-    for j in range(score.shape[1]):
+    """The data with each LLM's answers, and what they cost, permuted over the queries it answered."""
+    names = [str(name) for name, values in data.data_vars.items() if set(values.dims) == {"query", "llm"}]
+    moved = {name: data[name].transpose("query", "llm").values.copy() for name in names}
+    trials = data["trials"].transpose("query", "llm").values
+    for j in range(trials.shape[1]):
         answered = np.flatnonzero(trials[:, j] > 0)
         other = rng.permutation(answered)
-        score[answered, j], trials[answered, j] = score[other, j], trials[other, j]
-    return data.assign(score=(("query", "llm"), score), trials=(("query", "llm"), trials))
+        for values in moved.values():
+            values[answered, j] = values[other, j]
+    return data.assign({name: (("query", "llm"), values) for name, values in moved.items()})
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,20 @@ def test_each_llm_keeps_its_answers_and_where_it_gave_them(bank):
     np.testing.assert_array_equal(permuted["trials"].values > 0, data["trials"].values > 0)
     np.testing.assert_array_equal(np.sort(permuted["score"], axis=0), np.sort(data["score"], axis=0))
     assert (permuted["score"].values != data["score"].values).any()
-    for name in ("output_tokens", "embedding", "text"):
+    for name in ("embedding", "text"):
         np.testing.assert_array_equal(permuted[name].values, data[name].values)
+
+
+def test_what_an_answer_cost_moves_with_it(bank):
+    """Else costs would tell of queries what scores do not, and choosing by them would look like skill."""
+    data = bank(queries=60)
+    data = data.assign(output_tokens=data["score"].fillna(0.0) + 1.0)
+    permuted = permute_answers(data, np.random.default_rng(1))
+    answered = permuted["trials"].values > 0
+    np.testing.assert_array_equal(
+        permuted["output_tokens"].values[answered], permuted["score"].values[answered] + 1.0
+    )
+    assert (permuted["output_tokens"].values != data["output_tokens"].values).any()
 
 
 def test_trials_move_with_their_scores(bank):
