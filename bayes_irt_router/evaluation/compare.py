@@ -83,11 +83,16 @@ class Comparison:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def tables(self) -> list[tuple[str, pd.DataFrame]]:
-        """The table with a title, as an evaluation's: the columns that fit into 100 characters."""
-        table = self.table().drop(columns=["slope", "Brier", "AIQ", "seconds"])
+        """The table with a title, in two parts of columns that fit into 100 characters each."""
+        whole = self.table()
+        whole.index = whole.index.str.replace("_", " ")  # so that long names break at words
+        more = ["Brier", "slope", "AIQ", "seconds"]
+        table = whole.drop(columns=more)
         table["log_loss"] = [f"{loss:.4f}" if loss == loss else None for loss in table["log_loss"]]
-        table.index = table.index.str.replace("_", " ")  # so that long names break at words
-        return [("Model and baselines on the same unseen queries (R: reward at that alpha)", table)]
+        return [
+            ("Model and baselines on the same unseen queries (R: reward at that alpha)", table),
+            ("Calibration slope, area under the curve of cost and accuracy, seconds to fit", whole[more]),
+        ]
 
 
 def compare(

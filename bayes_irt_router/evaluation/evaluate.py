@@ -67,7 +67,7 @@ class Evaluation:
         }
 
     def tables(self) -> list[tuple[str, pd.DataFrame]]:
-        """A table of the predictions, and one of the routing, each with a title."""
+        """A table of the predictions, one of the routing and one of the cost-quality curves, each with a title."""
         found = [("Prediction of unseen queries", pd.DataFrame(self.prediction).T)]
         if self.routing:
             rows = [
@@ -82,7 +82,27 @@ class Evaluation:
                 for alpha, s in by_alpha.items()
             ]
             found.append(("Routing", pd.DataFrame(rows)))
+            found.append(("Cost and quality over all alpha", self.curve_table()))
         return found
+
+    def curve_table(self) -> pd.DataFrame:
+        """One row for each choice: AIQ, APGR, CPT, RouterArena's score and, at the first alpha, regret and agreement with the oracle."""
+        alpha = next(iter(next(iter(self.routing.values()))))
+        shown = {
+            "AIQ": "aiq",
+            "APGR": "apgr",
+            "CPT 50 %": "cpt_50",
+            "CPT 80 %": "cpt_80",
+            f"RouterArena, alpha {alpha}": f"router_arena_{alpha}",
+            "regret": f"regret_{alpha}",
+            "oracle in top 1": f"oracle_in_top_1_at_{alpha}",
+            "in top 3": f"oracle_in_top_3_at_{alpha}",
+        }
+        rows = [
+            {"choice": name, **{column: found.get(key, np.nan) for column, key in shown.items()}}
+            for name, found in self.curve.items()
+        ]
+        return pd.DataFrame(rows)
 
     def difficulty_tables(self) -> list[tuple[str, pd.DataFrame]]:
         """For each alpha a table of the model's choices from the easiest to the most difficult tenth of the queries."""

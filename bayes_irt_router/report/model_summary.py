@@ -10,11 +10,13 @@ from rich.console import Console
 from bayes_irt_router.inference.answer_length_convergence import answer_length_convergence
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.report.ability_profile import profile_frame, profile_table
+from bayes_irt_router.report.difficulty_table import difficulty_frame
 from bayes_irt_router.report.json_text import plain
 from bayes_irt_router.report.tables import gate_table, llm_frame, print_table
 from bayes_irt_router.report.training_progress import some_passes, training_frame
 
 SCHEMA_VERSION = 1
+MOST_FEATURES = 20  # in print; JSON has all
 
 
 def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
@@ -22,8 +24,8 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
     falling ability.
 
     ``llms`` is a list of ``{llm, answers, mean_score, ability: {mean, lower, upper, level}, ...}``, the
-    ability that of the general trait. Of a NIRT also ``abilities``, a list of :func:`profile_frame`'s rows, and ``training``, a list of
-    :func:`training_frame`'s.
+    ability that of the general trait. Of a MIRT also ``difficulty``, a list of :func:`difficulty_frame`'s rows; of a NIRT ``abilities``,
+    a list of :func:`profile_frame`'s, and ``training``, a list of :func:`training_frame`'s.
     """
     gate = posterior.gate
     llms = [
@@ -53,6 +55,8 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
     if posterior.record["kind"] == "nirt":
         content["abilities"] = profile_frame(posterior, level).to_dict(orient="records")
         content["training"] = training_frame(posterior).to_dict(orient="records")
+    else:
+        content["difficulty"] = difficulty_frame(posterior, level).to_dict(orient="records")
     return plain(content)
 
 
@@ -78,6 +82,11 @@ def print_model(posterior: Posterior, console: Console, level: float = 0.89) -> 
         print_table("Abilities", profile_table(posterior, level), console, caption)
         caption = "Negative ELBO an answer, and log loss of validation queries: mean, lowest and highest of the networks."
         print_table("Training", some_passes(training_frame(posterior)), console, caption)
+    elif len(features := difficulty_frame(posterior, level)):
+        caption = (
+            f"Logits for one SD of a feature, or for a task; {100 * level:g}% intervals. All of them: --json."
+        )
+        print_table("What difficulty leans on", features.head(MOST_FEATURES), console, caption)
     console.print(gate_table(posterior.gate))
     if (lengths := answer_length_convergence(posterior)) is not None:
         console.print(lengths.verdict, markup=False)

@@ -79,7 +79,8 @@ def test_every_baseline_is_routed_scored_and_shown(comparison):
     rules = {"best_single", "best_static", "static_mixture", "cheapest", "random", "oracle"}
     assert names | rules == set(comparison.evaluation.routing)
     assert names | rules == set(comparison.evaluation.curve)
-    [(_, table)] = comparison.tables()
+    (_, table), (_, more) = comparison.tables()
+    assert list(more.index) == list(table.index)
     assert set(table.index) == {name.replace("_", " ") for name in names | rules}
     assert set(comparison.table().index) == names | rules
     assert comparison.to_dict()["schema_version"] == 1

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from bayes_irt_router.data.feature_map import TASK_PREFIX, TASK_SHARE
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.irt.response import item_distribution
+from bayes_irt_router.report.difficulty_table import difficulty_frame
 from bayes_irt_router.report.json_text import json_text
 from bayes_irt_router.report.model_summary import model_json, print_model
 from bayes_irt_router.report.tables import (
@@ -156,6 +159,28 @@ def test_a_model_is_told_in_tables_and_in_json(small_fit: Posterior):
     assert told["gate"]["verdict"].split(":")[0] in " ".join(shown.split())
     assert told["texts_kept"] is True
     assert {llm["llm"] for llm in told["llms"]} == set(small_fit.llm)
+    assert {one["feature"] for one in told["difficulty"]} >= set(small_fit.feature_map.surface_names)
+    assert "What difficulty leans on" in shown
+
+
+def test_what_difficulty_leans_on_is_what_the_predictions_do(testlet_fit: Posterior):
+    """A row's weight is what one SD of the feature, or being of the task, adds to a query's expected difficulty."""
+    frame = difficulty_frame(testlet_fit).set_index("feature")
+    assert frame["weight"].abs().is_monotonic_decreasing
+    assert ((frame["lower"] <= frame["weight"]) & (frame["weight"] <= frame["upper"])).all()
+    tasks = frame.index[frame["kind"] == "task"]
+    assert len(tasks) == 3
+    names = [str(name) for name in testlet_fit.draws["feature"].values]
+    features = np.zeros((2, len(names)))
+    features[1, names.index(frame.index[frame["kind"] == "surface"][0])] = 1.0
+    none, one = item_distribution(testlet_fit.draws, features, np.ones(2)).difficulty_mean.mean(axis=0)
+    first = frame[frame["kind"] == "surface"].iloc[0]
+    assert one - none == pytest.approx(first["weight"], abs=1e-4)
+    features = np.zeros((1, len(names)))
+    features[0, names.index(f"{TASK_PREFIX}{tasks[0]}")] = np.sqrt(TASK_SHARE)
+    of_task = item_distribution(testlet_fit.draws, features, np.ones(1)).difficulty_mean.mean()
+    base = testlet_fit.draws["difficulty_mean"].values.mean()
+    assert of_task - base == pytest.approx(frame.loc[tasks[0], "weight"], abs=1e-3)
 
 
 def test_json_has_null_for_what_is_no_number():
