@@ -7,29 +7,36 @@ from scipy.special import logsumexp
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.likelihood import Evidence, gaussian_proposal, log_likelihood
 
-POINTS = 24  # a draw
+POINTS = 24  # a draw, at least
+POINTS_OF_TRAIT = 5  # where all draws are used; with few points in many dims weights of draws are noise
 FROM_PRIOR = 0.2  # share of the points that come from the prior: the tails of few answers are the prior's
 INFLATION = 1.15  # of the proposal's SDs: tails a little heavier than the target's
 METROPOLIS_STEPS = 60
 
 
 def importance_points(
-    evidence: Evidence, prior: AbilityPrior, rng: np.random.Generator
+    evidence: Evidence, prior: AbilityPrior, rng: np.random.Generator, count: int = POINTS
 ) -> tuple[Float[np.ndarray, "draw point trait"], Float[np.ndarray, "draw point"]]:
     """Points of ability in every draw, and their log importance weights.
 
     The points are antithetic pairs of a Gaussian at the mode and a fifth from the prior; the mixture is the proposal. The mean of a
     draw's weights is its marginal likelihood.
 
+    Args:
+        evidence: the answers.
+        prior: of the ability.
+        rng: of the points.
+        count: of points in a draw.
+
     Returns:
         Points in whitened coordinates ``z``, where ``theta = mean + factor z`` of the prior; log weights.
     """
     mode, covariance = gaussian_proposal(evidence, prior)
     draws, traits = mode.shape
-    from_prior = round(FROM_PRIOR * POINTS)
+    from_prior = round(FROM_PRIOR * count)
     factor = INFLATION * np.linalg.cholesky(covariance)
     spread = np.matmul(
-        rng.standard_normal((draws, (POINTS - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
+        rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
     )
     centre = mode[:, None, :]
     points = np.concatenate(

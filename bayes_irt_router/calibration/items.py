@@ -18,6 +18,8 @@ from bayes_irt_router.irt.identification import trait_rotations
 from bayes_irt_router.irt.priors import MIRTPriors
 from bayes_irt_router.irt.response import ItemDistribution, item_distribution
 
+NOTHING = 1e-9  # a variance of no consequence, such as rounding leaves
+
 
 @dataclass(frozen=True, eq=False)
 class Items:
@@ -68,7 +70,9 @@ class Items:
         return expit(logit, out=logit)
 
     def _variance(self, extended: Float[np.ndarray, "*point parameter"]) -> Float[np.ndarray, "*point query"]:
-        rows, columns = np.triu_indices(extended.shape[-1])
+        # Testlet loadings are probabilities of tasks, the same in all draws: most pairs of parameters vary in no query.
+        own = np.flatnonzero((np.diagonal(self.covariance, axis1=1, axis2=2) > NOTHING).any(axis=0))
+        rows, columns = (own[k] for k in np.triu_indices(len(own)))
         squares = extended[..., rows] * extended[..., columns]
         coefficients = self.covariance[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
         return np.maximum(squares @ coefficients.T.astype(extended.dtype), 0.0)

@@ -11,6 +11,8 @@ from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_pri
 from bayes_irt_router.calibration.answers import Answer, merged, scores_and_trials
 from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
+    POINTS,
+    POINTS_OF_TRAIT,
     effective_number,
     importance_points,
     log_mean,
@@ -162,10 +164,12 @@ def place(
         return placement(index, ability, "cut", "set encoder and importance resampling in each network")
 
     turned = bank.rotations[draws]
+    traits = prior.mean.shape[1]
+    count = max(POINTS, POINTS_OF_TRAIT * traits) if len(draws) == bank.draws else POINTS
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
         evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
         over = prior.over_frames()
-        points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng)
+        points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng, count)
         log_weights = log_mean(log_weight)
         # Copies of one draw have the same items: they are one draw that has their weights together.
         together = np.full(len(copies), -np.inf)
@@ -179,7 +183,7 @@ def place(
             effective = left
     if kind == "cut":
         evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)
-        points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng)
+        points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng, count)
     z = points[index, one_each(log_weight[index], rng)]
     method = "Laplace proposal and importance resampling in each draw"
     if float(np.median(effective_number(log_weight))) < FEWEST_POINTS:
