@@ -43,14 +43,14 @@ class Estimate:
 def replicated_scores(
     bank: ItemBank, placement: Placement, answers: Sequence[Answer], rng: np.random.Generator
 ) -> Float[np.ndarray, "draw query"]:
-    """Draws of the LLM's scores on all fitted queries: those answered as they are, the others replicated.
+    """Draws of the LLM's scores on all queries that count: those answered as they are, the others replicated.
 
     A replicated score takes ability, item parameters and the answer's own coin (for graded scores, beta-binomial) from one draw of the
     placement. The accuracy over any queries is the mean of these.
     """
     p = bank.p_correct(placement.index, placement.ability)
-    scores = drawn_scores(p, bank.graded[: bank.fitted], bank.score_precision[placement.index], rng)
-    known = [answer for answer in merged(answers) if bank.positions([answer.query])[0] < bank.fitted]
+    scores = drawn_scores(p, bank.graded[: bank.counted], bank.score_precision[placement.index], rng)
+    known = [answer for answer in merged(answers) if bank.positions([answer.query])[0] < bank.counted]
     if known:
         scores[:, bank.positions([answer.query for answer in known])] = [answer.score for answer in known]
     return scores
@@ -72,10 +72,10 @@ def drawn_scores(
 
 
 def accuracies(bank: ItemBank, scores: Float[np.ndarray, "draw query"], level: float) -> dict[str, Estimate]:
-    """The accuracy over all fitted queries (under the name ``""``), and over each task if there are several."""
+    """The accuracy over all queries that count (under the name ``""``), and over each task if there are several."""
     found = {"": Estimate.of(scores.mean(axis=1), level)}
-    task = np.array(bank.task[: bank.fitted])
-    names = sorted(set(bank.task[: bank.fitted]))
+    task = np.array(bank.task[: bank.counted])
+    names = sorted(set(bank.task[: bank.counted]))
     if len(names) > 1:
         found |= {name: Estimate.of(scores[:, task == name].mean(axis=1), level) for name in names}
     return found

@@ -86,7 +86,7 @@ class ItemBank:
         posterior: the fitted model; a MIRT's testlets stand behind its traits.
         query: ids, the fitted queries first.
         task: of each query.
-        fitted: how many of them were fitted: the bank over which accuracy is meant.
+        fitted: how many of them were fitted.
         new: item parameters of the new queries given each draw; None without any.
         graded: which queries have graded scores.
     """
@@ -140,6 +140,11 @@ class ItemBank:
             tasks += _tasks(new)
         flags = np.concatenate([known, np.zeros(len(names) - fitted, bool)]) | np.isin(names, list(graded))
         return cls(posterior, tuple(names), tuple(tasks), fitted, items, flags)
+
+    @property
+    def counted(self) -> int:
+        """So many queries, the first ones, are those over which accuracy is meant: the fitted ones, or all where the model has none."""
+        return self.fitted or len(self.query)
 
     @property
     def draws(self) -> int:
@@ -248,7 +253,8 @@ class ItemBank:
     def p_correct(
         self, index: Int[np.ndarray, " sample"], ability: Float[np.ndarray, "sample trait"]
     ) -> Float[np.ndarray, "sample query"]:
-        """Probability of a correct answer to every fitted query, with the items as drawn.
+        """Probability of a correct answer to every query that counts: fitted ones with the items as drawn; new ones, where none was fitted,
+        with their own parts integrated out.
 
         Args:
             index: parameter draw of each sample.
@@ -257,6 +263,8 @@ class ItemBank:
         if self.networks is not None:
             return self.networks.p_correct(index, ability)
         theta = np.einsum("sd,sde->se", ability, self.rotations[index])
+        if not self.fitted:
+            return self.expected_p_correct(index, theta)
         extended = np.column_stack([theta, -np.ones(len(theta))]).astype(np.float32)
         result = np.empty((len(index), self.fitted))
         for k, draw in enumerate(index):  # without a copy of the items for every sample
@@ -274,7 +282,8 @@ class ItemBank:
 
 def flat(values: xr.DataArray) -> Float32[np.ndarray, "draw ..."]:
     """(chain, draw, ...) to (chain * draw, ...), float32."""
-    return values.values.reshape(-1, *values.shape[2:]).astype(np.float32, copy=False)
+    chains, each = values.shape[:2]  # not -1, which is no number for arrays of no query
+    return values.values.reshape(chains * each, *values.shape[2:]).astype(np.float32, copy=False)
 
 
 def _tasks(queries: xr.Dataset) -> list[str]:

@@ -67,22 +67,15 @@ def with_llm(
     chains, each = draws.sizes["chain"], draws.sizes["draw"]
 
     def resampled(group: xr.Dataset) -> xr.Dataset:
-        stacked = group.stack(taken=("chain", "draw"), create_index=False).isel(taken=placement.index)
-        return xr.Dataset(
-            {
-                name: (
-                    ("chain", "draw", *(d for d in values.dims if d not in ("chain", "draw"))),
-                    stacked[name]
-                    .transpose("taken", ...)
-                    .values.reshape(
-                        chains, each, *[n for d, n in values.sizes.items() if d not in ("chain", "draw")]
-                    ),
-                )
-                for name, values in group.data_vars.items()
-            },
-            coords=group.coords,
-            attrs=group.attrs,
-        )
+        found = {}
+        for name, values in group.data_vars.items():
+            ordered = values.transpose("chain", "draw", ...)
+            shape = ordered.shape[2:]
+            flat = ordered.values.reshape(
+                chains * each, *shape
+            )  # not -1, which is no number for arrays of no query
+            found[name] = (ordered.dims, flat[placement.index].reshape(chains, each, *shape))
+        return xr.Dataset(found, coords=group.coords, attrs=group.attrs)
 
     taken = resampled(draws)
     names = np.array(posterior.llm if known else [*posterior.llm, llm], dtype=object)

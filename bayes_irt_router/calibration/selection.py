@@ -160,9 +160,9 @@ def choose_queries(
 
 
 def task_shares(bank: ItemBank, open_: Bool[np.ndarray, " query"]) -> dict[str, float]:
-    """Share of each task among the fitted queries, over the tasks that can be asked."""
+    """Share of each task among the queries that count, over the tasks that can be asked."""
     can = {bank.task[i] for i in np.flatnonzero(open_)}
-    counts = Counter(task for task in bank.task[: bank.fitted] if task in can)
+    counts = Counter(task for task in bank.task[: bank.counted] if task in can)
     if not counts:
         return {}
     total = sum(counts.values())

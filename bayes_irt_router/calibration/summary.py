@@ -75,7 +75,7 @@ class CalibrationReport:
         return pd.DataFrame(
             [
                 {
-                    "accuracy over": name or "all fitted queries",
+                    "accuracy over": name or "the whole bank",
                     "answers": self.asked.get(name, 0) if name else sum(self.asked.values()),
                     "before": self.before[name].mean,
                     f"before, {level} interval": shown(self.before[name]),

@@ -96,7 +96,7 @@ class Target:
 
     def check(self, bank: ItemBank) -> None:
         """Raise InputError unless the target can be computed on this bank."""
-        tasks = sorted(set(bank.task[: bank.fitted]) - {""})
+        tasks = sorted(set(bank.task[: bank.counted]) - {""})
         task = self.name.removeprefix("task:") if self.name.startswith("task:") else None
         if task is not None and task not in tasks:
             raise InputError(
@@ -144,13 +144,13 @@ class Target:
         return TargetValues(values, np.full(len(groups), 1.0 / len(groups)), part, belief.noise)
 
     def groups(self, bank: ItemBank) -> list[np.ndarray]:
-        """Positions of the fitted queries over which each accuracy is meant."""
-        task = np.array(bank.task[: bank.fitted])
+        """Positions of the queries over which each accuracy is meant."""
+        task = np.array(bank.task[: bank.counted])
         if self.name.startswith("task:"):
             return [np.flatnonzero(task == self.name.removeprefix("task:"))]
         if self.name == "tasks":
             return [np.flatnonzero(task == name) for name in sorted(set(task))]
-        return [np.arange(bank.fitted)]
+        return [np.arange(bank.counted)]
 
 
 def unknown_target(name: str) -> str | None:
@@ -163,7 +163,7 @@ def unknown_target(name: str) -> str | None:
 def routing_stakes(
     bank: ItemBank, llm: str, known: Sequence[str], cost: Float[np.ndarray, "query llm"], alpha: float
 ) -> Stakes:
-    """What an LLM would have to beat, on evenly spaced fitted queries.
+    """What an LLM would have to beat, on evenly spaced queries of those that count.
 
     Args:
         bank: the queries.
@@ -175,7 +175,7 @@ def routing_stakes(
     Raises:
         InputError: a cost is needed and unknown, or there is no other LLM.
     """
-    queries = np.linspace(0, bank.fitted - 1, min(STAKE_QUERIES, bank.fitted)).round().astype(int)
+    queries = np.linspace(0, bank.counted - 1, min(STAKE_QUERIES, bank.counted)).round().astype(int)
     draws = np.linspace(0, bank.draws - 1, min(STAKE_DRAWS, bank.draws)).round().astype(int)
     fitted = bank.posterior.llm
     others = [name for name in fitted if name != llm]
@@ -185,8 +185,12 @@ def routing_stakes(
     ability = np.matmul(ability, bank.rotations[draws].astype(np.float32))[
         :, [fitted.index(n) for n in others]
     ]
-    items = bank.drawn[np.ix_(draws, queries)]
-    p = p_correct(ability, items[:, :, :-1], items[:, :, -1]).mean(axis=0)
+    if bank.fitted:
+        items = bank.drawn[np.ix_(draws, queries)]
+        p = p_correct(ability, items[:, :, :-1], items[:, :, -1]).mean(axis=0)
+    else:
+        new = bank.integrated(queries)
+        p = np.stack([new.p_correct(draws, one).mean(axis=0) for one in ability.swapaxes(0, 1)], axis=1)
     priced = cost[queries] if alpha < 1 else np.zeros((len(queries), len(known)))
     names = list(known)
     utility = alpha * p - (1.0 - alpha) * priced[:, [names.index(name) for name in others]]

@@ -83,7 +83,7 @@ def calibrate(
         typer.Option(
             "--queries",
             metavar="FILE",
-            help="Texts of the queries, and new queries to ask.",
+            help="Texts of the queries, and new queries to ask: of a model that ships, those that accuracy is meant over.",
             rich_help_panel=TEXTS,
         ),
     ] = None,
@@ -187,7 +187,8 @@ def calibrate(
     if output is not None:
         rehearse_directory(output, replaces=RECORD)
     posterior = load(folder)
-    require_queries(posterior, "calibration")
+    if queries is None:
+        require_queries(posterior, "calibration without queries of your own (--queries)")
     if not posterior.gate.passed:
         tell("warning", posterior.gate.verdict)
     info = read_llm_info(llm_info, name) if llm_info is not None else {}

@@ -48,9 +48,10 @@ def trait_rotations(draws: xr.Dataset) -> xr.DataArray:
     rotations = np.tile(np.eye(traits), (len(theta), 1, 1))
     if first > 1:
         rotations[:, 1:first, 1:first] = _procrustes(theta[:, :, 1:first])
-    a = discrimination.values.reshape(-1, *discrimination.shape[2:])
-    order, signs = _order(np.matmul(a, rotations.astype(np.float32)).mean(axis=0)[:, :first])
-    rotations[:, :, :first] = rotations[:, :, order] * signs
+    if discrimination.sizes["query"]:  # a model that ships has none to order its traits by
+        a = discrimination.values.reshape(-1, *discrimination.shape[2:])
+        order, signs = _order(np.matmul(a, rotations.astype(np.float32)).mean(axis=0)[:, :first])
+        rotations[:, :, :first] = rotations[:, :, order] * signs
     return xr.DataArray(
         rotations.reshape(*ability.shape[:2], traits, traits), dims=("chain", "draw", "trait", "turned")
     )

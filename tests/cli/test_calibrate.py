@@ -213,6 +213,35 @@ def test_texts_and_new_queries_come_from_a_file(small_fit, bank, tmp_path: Path)
     assert "another text" in errors(calibrate(bare, *stops, "--queries", tmp_path / "wrong.csv"))
 
 
+def test_a_model_that_ships_places_an_llm_by_queries_of_ones_own(tmp_path: Path):
+    shipped, queries, count = Path(__file__).parents[2] / "models" / "zeroeval", tmp_path / "queries.csv", 16
+    table = pd.DataFrame(
+        {
+            "query_id": [f"own-{i}" for i in range(count)],
+            "text": [f"Anna has {i + 2} baskets of {3 * i + 4} plums. How many plums?" for i in range(count)],
+            "task": ["plums" if i % 2 else "baskets" for i in range(count)],
+        }
+    )
+    table.to_csv(queries, index=False)
+    told = {}
+    for name, score in (("right", 1.0), ("wrong", 0.0)):
+        answers = tmp_path / f"{name}.csv"
+        pd.DataFrame({"query_id": table["query_id"][:8], "score": score}).to_csv(answers, index=False)
+        given = ("--answers", answers, "--output", tmp_path / name)
+        assert "fitted queries" in errors(calibrate(shipped, *given))
+        result = calibrate(shipped, "--queries", queries, *given, "--json")
+        assert result.exit_code == 0, result.output
+        told[name] = json.loads(result.stdout)
+    before = told["right"]["accuracy_before"]["overall"]["mean"]
+    wrong, right = (told[name]["accuracy"]["overall"]["mean"] for name in ("wrong", "right"))
+    assert wrong < before < right
+    assert set(told["right"]["accuracy"]["tasks"]) == {"plums", "baskets"}
+    assert "fresh" in load(tmp_path / "right").llm
+    plan = calibrate(shipped, "--queries", queries, "--plan", 5, "--json")
+    assert plan.exit_code == 0, plan.output
+    assert len(json.loads(plan.stdout)["queries"]) == 5
+
+
 def test_all_that_is_wrong_with_the_options_is_said_at_once_before_the_model_is_read(tmp_path: Path):
     told = errors(
         calibrate(
