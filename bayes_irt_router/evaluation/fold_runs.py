@@ -37,6 +37,7 @@ from bayes_irt_router.routing.router import Router
 SCHEMA_VERSION = (
     3  # 2: costs are predicted by the answer-length posterior; 3: what the baselines were is told
 )
+PREDICTED = ("cell", "LLM mean", "A Cov")  # quantities of the gate that predictions are made of
 R_HAT = 1.05
 """The draws of a fold are usable up to this; less strict than the gate, because folds are pooled."""
 
@@ -180,6 +181,13 @@ def _told(baselines: Sequence[Baseline]) -> dict[str, str]:
 def usable(posterior: Posterior) -> bool:
     """Whether no r-hat of the gate's set is above 1.05, or unknown."""
     return bool((posterior.gate.table["r_hat"] <= R_HAT).all())
+
+
+def predictions_usable(posterior: Posterior) -> bool:
+    """Whether no r-hat of what is predicted (cells, LLMs' means, products of discriminations and abilities) is above 1.05, or unknown."""
+    table = posterior.gate.table
+    of_predictions = table["quantity"].str.startswith(PREDICTED)
+    return bool((table["r_hat"][of_predictions] <= R_HAT).all() and of_predictions.any())
 
 
 def _line(

@@ -18,11 +18,13 @@ from bayes_irt_router.evaluation.choice_scores import (
     routing_scores,
 )
 from bayes_irt_router.evaluation.choices import ALPHAS
+from bayes_irt_router.evaluation.fold_runs import predictions_usable
 from bayes_irt_router.evaluation.judged import Judged, common, load_judged
 from bayes_irt_router.evaluation.prediction_scores import calibration, log_loss_differences, prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL
 from bayes_irt_router.evaluation.routing_metrics import RoutingScore
 from bayes_irt_router.evaluation.shuffled_control import auc_within_llm, pooled_within_llm
+from bayes_irt_router.inference.storage import load
 
 SCHEMA_VERSION = 1
 STATIC = "best_static"
@@ -167,7 +169,10 @@ def pool(
 def read_folds(
     runs: Path, protocol: str, lines: Sequence[Mapping[str, Any]]
 ) -> tuple[list[xr.Dataset], list[str]]:
-    """The judged queries of all usable folds, and a sentence for each fold that is left out.
+    """The judged queries of all usable folds, and a sentence for each fold that is left out, or stays although not all of it converged.
+
+    In the shuffled control queries do not differ, so the SD of their difficulties is next to nothing, and around nothing no chain finds its
+    way (Neal's funnel). There a fold is usable if the predictions have converged, which is all that is looked at.
 
     Args:
         runs: folder of the runs.
@@ -178,7 +183,11 @@ def read_folds(
     for line in lines:
         name = f"{protocol}-{line['fold']}"
         if not line["converged"]:
-            excluded.append(f"{name} is left out: its largest r-hat is {line['largest_r_hat']}.")
-            continue
+            if protocol != "shuffled" or not predictions_usable(load(runs / name)):
+                excluded.append(f"{name} is left out: its largest r-hat is {line['largest_r_hat']}.")
+                continue
+            excluded.append(
+                f"{name}: the predictions have converged, the SDs between queries have not (largest r-hat {line['largest_r_hat']})."
+            )
         judged.append(load_judged(runs / f"{name}.nc"))
     return judged, excluded

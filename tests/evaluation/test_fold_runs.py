@@ -14,13 +14,15 @@ from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNe
 from bayes_irt_router.evaluation.choice_scores import aiq_differences
 from bayes_irt_router.evaluation.fold_runs import (
     FoldSettings,
+    predictions_usable,
     read_lines,
     run_fold,
     run_folds,
     time_left,
+    usable,
     write_lines,
 )
-from bayes_irt_router.evaluation.judged import load_judged
+from bayes_irt_router.evaluation.judged import load_judged, save_judged
 from bayes_irt_router.evaluation.metrics import ece, log_loss
 from bayes_irt_router.evaluation.pooling import pool, read_folds
 from bayes_irt_router.evaluation.prediction_scores import log_loss_differences
@@ -28,6 +30,7 @@ from bayes_irt_router.evaluation.protocols import make_fold
 from bayes_irt_router.evaluation.routing_analysis import by_difficulty, deciles
 from bayes_irt_router.evaluation.splits import make_splits
 from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.mirt import MIRT
 
 SETTINGS = FoldSettings(
@@ -127,6 +130,27 @@ def test_unconverged_folds_are_marked_and_left_out_of_pooling(results, places):
     assert "queries-1" in excluded[0]
     with pytest.raises(InputError, match="no fold to pool"):
         pool([], excluded=excluded)
+
+
+def test_of_the_shuffled_control_only_predictions_must_converge(results, places, tmp_path):
+    runs, _ = places
+    posterior = load(runs / "queries-0")
+    table = posterior.gate.table
+    of_predictions = table["quantity"].str.startswith(("cell", "LLM mean", "A Cov"))
+    calm = replace(
+        posterior, gate=replace(posterior.gate, table=table.assign(r_hat=np.where(of_predictions, 1.0, 2.0)))
+    )
+    wild = replace(posterior, gate=replace(posterior.gate, table=table.assign(r_hat=2.0)))
+    assert predictions_usable(calm)
+    assert not usable(calm)
+    assert not predictions_usable(wild)
+    line = {**results[0].line, "converged": False}
+    for kept, one in ((1, calm), (0, wild)):
+        save(one, tmp_path / "shuffled-0")
+        save_judged(tmp_path / "shuffled-0.nc", results[0].judged)
+        judged, told = read_folds(tmp_path, "shuffled", [line])
+        assert len(judged) == kept
+        assert len(told) == 1
 
 
 def test_unconverged_folds_are_fitted_again_if_asked(results, folds, places, monkeypatch):
