@@ -82,8 +82,9 @@ def markdown_table(frame: pd.DataFrame) -> str:
     |---|---|
     | model | 0.500 |
     """
-    columns = [frame.index.astype(str).tolist(), *(column_texts(frame[name]) for name in frame.columns)]
-    rows = [["", *(_words(str(name)) for name in frame.columns)], *zip(*columns, strict=True)]
+    columns = [column_texts(frame.index.to_series()), *(column_texts(frame[name]) for name in frame.columns)]
+    head = [str(frame.index.name or ""), *map(str, frame.columns)]
+    rows = [[_words(name) for name in head], *zip(*columns, strict=True)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
