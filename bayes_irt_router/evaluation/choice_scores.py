@@ -72,14 +72,13 @@ def curve_scores(judged: Judged, alphas: Sequence[float]) -> dict[str, dict[str,
         for name in choices
     }
     low = max(share[name].min() for name in methods)
-    rate = np.mean([float(one.attrs["dearest_usd"]) for one in judged])
     found: dict[str, dict[str, float]] = {}
     for name in choices:
         found[name] = {"aiq": aiq(share[name], accuracy[name], low, 1.0) if low < 1 else float("nan")}
         for alpha in alphas:
             at = grid.index(alpha)
             found[name][f"router_arena_{alpha:g}"] = router_arena_score(
-                accuracy[name][at] / 100, 1000 * rate * share[name][at]
+                accuracy[name][at] / 100, 1000 * float(_joined(judged, "chosen_cost", name, alpha).mean())
             )
             regret = [(_reward(one, "oracle", alpha) - _reward(one, name, alpha)) for one in judged]
             found[name][f"regret_{alpha:g}"] = float(np.concatenate(regret).mean())

@@ -272,7 +272,8 @@ def run_folds(
     done: list[tuple[int, float]] = []
     for number, fold in enumerate(folds, start=1):
         stored = (runs / f"{fold.name}.nc").exists()
-        left = time_left(done, [int(one.train["trials"].sum()) for one in folds[number - 1 :]])
+        waiting = [one for one in folds[number - 1 :] if not (runs / f"{one.name}.nc").exists()]
+        left = time_left(done, [int(one.train["trials"].sum()) for one in waiting])
         if progress:
             promise = "no estimate yet" if left is None else f"about {left / 60:.0f} min left"
             console.print(
