@@ -78,7 +78,7 @@ print(
 
 # %%
 planned = plan(setup, start, 20)
-pd.DataFrame({"posterior SD of the accuracy": planned.expected_sd, "USD so far": planned.cost}).round(
+pd.DataFrame({"posterior SD of the accuracy": planned.expected, "USD so far": planned.cost}).round(
     4
 ).rename_axis("questions")
 

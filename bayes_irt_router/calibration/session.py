@@ -101,16 +101,15 @@ class State:
 
     def interval(self, level: float) -> tuple[float, float, float]:
         """Mean, lower and upper end of an accuracy (of several, their mean), as of a normal, inside [0, 1]."""
-        return accuracy_interval(float(self.target.values.mean()), self.target.sd, level)
+        return accuracy_interval(float(self.target.values.mean()), self.target.sd_of_mean, level)
 
     def told(self, target: Target, level: float) -> str:
         """The target as believed now, in a few words."""
-        if target.name == "regret" and target.stakes is not None:
-            return f"{expected_regret(target.stakes, self.belief):.5f} expected"
+        open_ = f"{target.measure} {target.uncertainty(self.target, self.belief):.{4 if target.is_accuracy else 5}f}"
         if not target.is_accuracy:
-            return f"SD {self.target.sd:.3f}"
+            return open_
         mean, lower, upper = self.interval(level)
-        return f"{mean:.3f}, {100 * level:g}% interval {lower:.3f} to {upper:.3f}, SD {self.target.sd:.4f}"
+        return f"{mean:.3f}, {100 * level:g}% interval {lower:.3f} to {upper:.3f}, {open_}"
 
 
 def accuracy_interval(mean: float, sd: float, level: float) -> tuple[float, float, float]:
@@ -218,29 +217,32 @@ class Plan:
 
     Attributes:
         choices: in the order of asking.
-        expected_sd: of the target after asking 0, 10, 20, 50, 100 queries, as far as there are so many, and after those listed.
+        expected: the target's :meth:`Target.uncertainty` after asking 0, 10, 20, 50, 100 queries, as far as there are so many, and after
+            those listed.
         mean: of the target as believed now.
         cost: of asking so many, in USD, or their number; for the same numbers.
     """
 
     choices: list[Choice]
-    expected_sd: dict[int, float]
+    expected: dict[int, float]
     mean: float
     cost: dict[int, float]
 
 
 def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> Plan:
-    """What would be asked if no answer could be looked at in between, and the spread to expect.
+    """What would be asked if no answer could be looked at in between, and what will not be known then.
 
-    The spread after n queries is the root mean square of the target's SD over simulated calibrations: an LLM is drawn from what is
-    believed now, it answers the n queries, and is placed by its answers. Adaptive testing, which looks at the answers, does a
-    little better.
+    The SD to expect after n queries is its root mean square (the regret: its mean) over simulated calibrations: an LLM is drawn from
+    what is believed now, it answers the n queries, and is placed by its answers. Adaptive testing, which looks at the answers, does
+    a little better.
     """
     choices = next_queries(setup, now, max(count, *MILESTONES), skipped)
     listed = choices[:count]
     costs = np.concatenate([[0.0], np.cumsum([setup.choosable.cost[choice.position] for choice in choices])])
     rng = np.random.default_rng([setup.seed, len(now.answers), 3])
-    sds: dict[int, float] = {0: now.target.sd}
+    target = setup.target
+    power = 1.0 if target.name == "regret" else 2.0  # variances have a mean, and so has regret
+    expected: dict[int, float] = {0: target.uncertainty(now.target, now.belief)}
     for n in sorted({n for n in (*MILESTONES, len(listed)) if 0 < n <= len(choices)}):
         positions, found = np.array([choice.position for choice in choices[:n]]), []
         for particle in rng.integers(len(now.belief.index), size=SIMULATED):
@@ -248,9 +250,10 @@ def plan(setup: Setup, now: State, count: int, skipped: Sequence[str] = ()) -> P
             simulated = [
                 Answer(setup.bank.query[i], float(y)) for i, y in zip(positions, scores, strict=True)
             ]
-            found.append(state(setup, [*now.answers, *simulated], ASKING_DRAWS).target.sd)
-        sds[n] = float(np.sqrt(np.mean(np.square(found))))
-    return Plan(listed, sds, float(now.target.values.mean()), {n: float(costs[n]) for n in sds})
+            then = state(setup, [*now.answers, *simulated], ASKING_DRAWS)
+            found.append(target.uncertainty(then.target, then.belief))
+        expected[n] = float(np.mean(np.power(found, power)) ** (1.0 / power))
+    return Plan(listed, expected, float(now.target.values.mean()), {n: float(costs[n]) for n in expected})
 
 
 def question_costs(

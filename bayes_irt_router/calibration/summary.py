@@ -159,11 +159,12 @@ def plan_json(made: Plan, setup: Setup, llm: str, level: float) -> dict[str, Any
         "expected": [
             {
                 "answers": n,
-                "sd": sd,
-                **_expected_interval(made, setup, sd, level),
+                "sd": None if setup.target.name == "regret" else open_,
+                "regret": open_ if setup.target.name == "regret" else None,
+                **_expected_interval(made, setup, open_, level),
                 "cost_usd": made.cost[n] if setup.priced else None,
             }
-            for n, sd in made.expected_sd.items()
+            for n, open_ in made.expected.items()
         ],
     }
 
@@ -186,19 +187,21 @@ def plan_tables(made: Plan, setup: Setup, level: float) -> tuple[pd.DataFrame, p
         [
             {
                 "answers": n,
-                "expected SD": sd,
-                f"expected {100 * level:g}% interval": _interval_text(made, setup, sd, level),
+                setup.target.measure
+                if setup.target.name == "regret"
+                else f"expected {setup.target.measure}": open_,
+                f"expected {100 * level:g}% interval": _interval_text(made, setup, open_, level),
                 "cost USD": made.cost[n] if setup.priced else None,
             }
-            for n, sd in made.expected_sd.items()
+            for n, open_ in made.expected.items()
         ]
     )
     return queries, expected
 
 
 def _expected_interval(made: Plan, setup: Setup, sd: float, level: float) -> dict[str, float | None]:
-    """The interval to expect of an accuracy: around what is believed now, as wide as it will be; the answers will move it."""
-    if not setup.target.is_accuracy:
+    """The interval to expect of one accuracy: around what is believed now, as wide as it will be; the answers will move it."""
+    if not setup.target.is_accuracy or setup.target.name == "tasks":
         return {"lower": None, "upper": None}
     _, lower, upper = accuracy_interval(made.mean, sd, level)
     return {"lower": lower, "upper": upper}

@@ -41,6 +41,11 @@ class TargetValues:
         """Posterior SD of the target; of several numbers, the root of their weighted mean variance."""
         return float(np.sqrt(self.weight @ (self.values.var(axis=0) + self.part**2 @ self.noise)))
 
+    @property
+    def sd_of_mean(self) -> float:
+        """Posterior SD of the mean of the numbers; of one number, its own."""
+        return float(np.sqrt(self.values.mean(axis=1).var() + self.part.mean(axis=0) ** 2 @ self.noise))
+
     def answered(self, i: int, belief: Belief) -> tuple[Belief, "TargetValues"]:
         """Belief and target with the spread that they will have once query ``i`` has been answered, whatever the answer.
 
@@ -93,6 +98,18 @@ class Target:
     def is_accuracy(self) -> bool:
         """Whether the target is an accuracy, or several."""
         return self.name not in ("ability", "regret")
+
+    @property
+    def measure(self) -> str:
+        """What :meth:`uncertainty` is, in words."""
+        several = {"tasks": "SD of a task", "ability": "SD of a trait", "regret": "expected regret"}
+        return several.get(self.name, "SD")
+
+    def uncertainty(self, values: TargetValues, belief: Belief) -> float:
+        """What is not known of the target: its SD, root mean square over several numbers; of regret, what that is expected to cost."""
+        if self.name == "regret" and self.stakes is not None:
+            return expected_regret(self.stakes, belief)
+        return values.sd
 
     def check(self, bank: ItemBank) -> None:
         """Raise InputError unless the target can be computed on this bank."""

@@ -277,9 +277,8 @@ def _plan(setup: "Setup", given: "Sequence[Answer]", llm: str, count: int, level
     queries, expected = plan_tables(made, setup, level)
     console = terminal()
     print_table(f"Queries worth asking {llm}", queries, console, "The most telling per dollar first.")
-    print_table(
-        f"What to expect of {setup.target.name}", expected, console, f"Its mean is now {made.mean:.3f}."
-    )
+    now = f"Its mean is now {made.mean:.3f}." if setup.target.is_accuracy else None
+    print_table(f"What to expect of {setup.target.name}", expected, console, now)
 
 
 def _finish(

@@ -22,6 +22,7 @@ from bayes_irt_router.calibration.selection import (
     task_shares,
 )
 from bayes_irt_router.calibration.session import Setup, Stopping, next_queries, plan, state
+from bayes_irt_router.calibration.summary import plan_json, plan_tables
 from bayes_irt_router.calibration.targets import Target, expected_regret, routing_stakes
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.errors import InputError
@@ -164,8 +165,8 @@ def test_answers_given_count_as_they_are(fitted_bank, start):
 def test_a_plan_expects_less_and_less_spread_about_as_much_as_is_found(fitted_bank, prior, choosable):
     own = setup(fitted_bank, prior, choosable)
     made = plan(own, state(own, []), 30)
-    sds = list(made.expected_sd.values())
-    assert list(made.expected_sd) == list(made.cost) == [0, 10, 20, 30]
+    sds = list(made.expected.values())
+    assert list(made.expected) == list(made.cost) == [0, 10, 20, 30]
     assert len(made.choices) == 30
     assert sds == sorted(sds, reverse=True)
     rng, found = np.random.default_rng(4), []
@@ -178,17 +179,43 @@ def test_a_plan_expects_less_and_less_spread_about_as_much_as_is_found(fitted_ba
             state(own, [Answer(fitted_bank.query[i], float(rng.random() < p[i])) for i in asked]).target.sd
         )
     # two means of twelve simulations each, whose SDs vary by a quarter
-    assert made.expected_sd[20] == pytest.approx(np.sqrt(np.mean(np.square(found))), rel=0.3)
+    assert made.expected[20] == pytest.approx(np.sqrt(np.mean(np.square(found))), rel=0.3)
 
 
 def test_a_short_plan_tells_what_to_expect_of_more(fitted_bank, prior, choosable):
     own = setup(fitted_bank, prior, choosable)
     short, long = (plan(own, state(own, []), count) for count in (3, 500))
     assert [len(short.choices), len(long.choices)] == [3, 48]
-    assert list(short.expected_sd) == [0, 3, 10, 20]
-    assert list(long.expected_sd) == [0, 10, 20, 48]
+    assert list(short.expected) == [0, 3, 10, 20]
+    assert list(long.expected) == [0, 10, 20, 48]
     assert long.choices[:3] == short.choices
-    assert long.expected_sd[48] == pytest.approx(0.0, abs=1e-9)  # everything is known then
+    assert long.expected[48] == pytest.approx(0.0, abs=1e-9)  # everything is known then
+
+
+def test_a_plan_for_regret_tells_regret_and_one_for_tasks_the_sd_of_a_task(fitted_bank, prior, choosable):
+    names = [*fitted_bank.posterior.llm, "new"]
+    stakes = routing_stakes(
+        fitted_bank, "new", names, np.full((len(fitted_bank.query), len(names)), 0.3), 0.8
+    )
+    own = setup(fitted_bank, prior, choosable, target=Target("regret", stakes))
+    now = state(own, [])
+    made = plan(own, now, 20)
+    assert made.expected[0] == expected_regret(stakes, now.belief) > made.expected[20]
+    assert now.told(own.target, 0.89) == f"expected regret {made.expected[0]:.5f}"
+    assert plan_json(made, own, "new", 0.89)["expected"][0]["sd"] is None
+    assert "expected regret" in plan_tables(made, own, 0.89)[1].columns
+
+    tasks = setup(fitted_bank, prior, choosable, target=Target("tasks"))
+    now = state(tasks, [])
+    shown = plan_json(plan(tasks, now, 5), tasks, "new", 0.89)["expected"][0]
+    each = now.target.values.var(axis=0) + now.target.part**2 @ now.target.noise
+    assert shown["sd"] == pytest.approx(np.sqrt(each.mean()))
+    assert shown["lower"] is None
+    assert "SD of a task" in now.told(tasks.target, 0.89)
+    # The interval is that of the tasks' mean accuracy, which is known better than a task's.
+    _, lower, upper = now.interval(0.6827)
+    assert (upper - lower) / 2 == pytest.approx(now.target.sd_of_mean, rel=1e-3)
+    assert now.target.sd_of_mean < shown["sd"]
 
 
 def left(start, target, choices):
