@@ -15,7 +15,9 @@ from provenance import git
 
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.evaluation.familiarity_scores import widening
 from bayes_irt_router.evaluation.fold_runs import read_lines
+from bayes_irt_router.evaluation.judged import load_judged
 from bayes_irt_router.evaluation.pooling import pool, read_folds
 from bayes_irt_router.evaluation.protocols import PROTOCOLS
 from bayes_irt_router.report.json_text import json_text
@@ -45,17 +47,28 @@ def main() -> None:
     name = f"{Path(arguments.data).name}-{arguments.protocol}"
     lines = read_lines(RESULTS / "folds" / f"{name}.jsonl")
     judged, excluded = read_folds(arguments.runs / Path(arguments.data).name, arguments.protocol, lines)
-    found = pool(judged, seed=arguments.seed, excluded=excluded)
+    of_tasks = arguments.protocol == "tasks"
+    found = pool(judged, seed=arguments.seed, excluded=excluded, tasks=of_tasks)
     tables = [("Prediction", found.prediction_table()), ("Routing", found.routing_table())]
+    if len(found.familiarity):
+        tables.append(("The model by familiarity of the query", found.familiarity))
     if arguments.protocol == "shuffled":
         tables.append(("Shuffled control", found.control_table()))
     facts = (
         f"{found.folds['folds']} folds, {found.folds['queries']} test queries, {found.folds['answers']} answers; "
         f"fitted at {', '.join(sorted({line['fit_commit'] for line in lines}))}, "
         f"judged at {', '.join(sorted({line['commit'] for line in lines}))}. Differences have 95 % intervals by "
-        "bootstrap over queries."
+        f"bootstrap over {found.resampled}."
     )
     notes = [facts, *found.calibration_sentences(), *excluded]
+    if of_tasks:
+        folder = arguments.runs / Path(arguments.data).name
+        familiar = [load_judged(path) for path in sorted(folder.glob("queries-*.nc"))]
+        ratio = widening(judged, familiar)
+        if ratio == ratio:
+            notes.append(
+                f"The posterior SD of p is {ratio:.2f} times that of the same cells in the query folds."
+            )
     for title, table in tables:
         print(f"\n{title}\n{table.round(4).to_string(na_rep='-')}")
     print("\n" + "\n".join(notes))

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from bayes_irt_router.calibration.answers import Answer, merged
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.placing import Placement
-from bayes_irt_router.irt.score_distributions import GRADED_STEPS
+from bayes_irt_router.irt.score_distributions import drawn_graded_means
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ def drawn_scores(
     """One score for each probability: right or wrong, or in hundredths, beta-binomial, where the query is graded."""
     scores = (rng.random(p.shape, dtype=np.float32) < p).astype(np.float64)
     if graded.any():
-        k = precision[:, None]
-        q = np.clip(p[:, graded], 1e-4, 1.0 - 1e-4)
-        scores[:, graded] = rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k)) / GRADED_STEPS
+        scores[:, graded] = drawn_graded_means(p[:, graded], 1, precision[:, None], rng)
     return scores
 
 

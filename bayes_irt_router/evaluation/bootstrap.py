@@ -1,9 +1,9 @@
-"""Intervals by resampling: queries with all their answers, or folds and LLMs together."""
+"""Intervals by resampling: queries with all their answers, whole sets of queries, or folds and LLMs together."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -24,6 +24,7 @@ def paired_differences(
     weight: Float[np.ndarray, " query"],
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
+    group: Int[np.ndarray, " query"] | None = None,
 ) -> list[PairedDifference]:
     """`sum_q w_q d_q / sum_q w_q n_q` for each column, w_q = 1, and its percentile interval of level 0.95.
 
@@ -31,7 +32,13 @@ def paired_differences(
     query q was drawn among as many draws with replacement as there are queries (Efron 1979): queries are
     resampled with all their answers, because errors within a query are correlated. What was fitted stays as
     it is, so the interval is about other queries, not about other training data.
+
+    With ``group``, a number for each query, the groups are drawn instead, each with all its queries: where they are tasks, the
+    interval is about other tasks.
     """
+    if group is not None:
+        difference = np.stack([np.bincount(group, weights=column) for column in difference.T], axis=1)
+        weight = np.bincount(group, weights=weight)
     queries, columns = difference.shape
     drawn = np.empty((resamples, columns))
     for start in range(0, resamples, _BLOCK):

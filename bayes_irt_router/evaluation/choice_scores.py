@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bayes_irt_router.evaluation.bootstrap import LEVEL, PairedDifference, paired_differences
 from bayes_irt_router.evaluation.cost_quality import aiq, apgr, cpt, router_arena_score, strong_call_curve
-from bayes_irt_router.evaluation.judged import Judged, common
+from bayes_irt_router.evaluation.judged import Judged, common, set_numbers
 from bayes_irt_router.evaluation.predictions import MODEL
 from bayes_irt_router.evaluation.routing_metrics import RoutingScore
 
@@ -93,10 +93,11 @@ def curve_scores(judged: Judged, alphas: Sequence[float]) -> dict[str, dict[str,
 
 
 def aiq_differences(
-    judged: Judged, rng: np.random.Generator, against: str = MODEL
+    judged: Judged, rng: np.random.Generator, against: str = MODEL, *, sets: bool = False
 ) -> dict[str, PairedDifference]:
-    """AIQ of each choice minus that of ``against``, with the interval of :func:`paired_differences`: in every resample of the queries the
-    curves, and the cost range that they have in common, are made anew. A choice without a point so cheap is left out.
+    """AIQ of each choice minus that of ``against``, with the interval of :func:`paired_differences`: in every resample of the queries (of
+    whole sets, if so wanted) the curves, and the cost range that they have in common, are made anew. A choice without a point so cheap
+    is left out.
     """
     choices, methods = common(judged, "choice"), common(judged, "predictor")
     if against not in choices:
@@ -107,6 +108,8 @@ def aiq_differences(
         [[np.concatenate(_cost_shares(judged, name, alpha)) for alpha in grid] for name in choices]
     )
     queries, compared = score.shape[-1], np.isin(choices, methods)
+    group = set_numbers(judged) if sets else np.arange(queries)
+    groups = int(group.max()) + 1
 
     def areas(times: Float[np.ndarray, " query"]) -> Float[np.ndarray, " choice"]:
         cost, quality = share @ times / times.sum(), 100 * (score @ times) / times.sum()
@@ -118,7 +121,7 @@ def aiq_differences(
     whole, at = areas(np.ones(queries)), choices.index(against)
     drawn = np.stack(
         [
-            areas(rng.multinomial(queries, np.full(queries, 1 / queries)).astype(np.float64))
+            areas(rng.multinomial(groups, np.full(groups, 1 / groups))[group].astype(np.float64))
             for _ in range(AIQ_RESAMPLES)
         ]
     )
@@ -170,9 +173,16 @@ def _weak_and_strong(judged: Judged, method: str) -> dict[str, float]:
 
 
 def reward_differences(
-    judged: Judged, alphas: Sequence[float], rng: np.random.Generator, against: str = MODEL
+    judged: Judged,
+    alphas: Sequence[float],
+    rng: np.random.Generator,
+    against: str = MODEL,
+    *,
+    sets: bool = False,
 ) -> dict[str, dict[str, PairedDifference]]:
-    """Reward of each choice minus that of ``against``, by choice and alpha; negative where ``against`` is better."""
+    """Reward of each choice minus that of ``against``, by choice and alpha; negative where ``against`` is better. ``sets``: see
+    :func:`aiq_differences`.
+    """
     choices = common(judged, "choice")
     others = [name for name in choices if name != against]
     if against not in choices or not others:
@@ -181,6 +191,8 @@ def reward_differences(
     for alpha in alphas:
         table = {name: np.concatenate([_reward(one, name, alpha) for one in judged]) for name in choices}
         columns = np.stack([table[name] - table[against] for name in others], axis=1)
-        for name, paired in zip(others, paired_differences(columns, np.ones(len(columns)), rng), strict=True):
-            found[name][f"{alpha:g}"] = paired
+        group = set_numbers(judged) if sets else None
+        paired = paired_differences(columns, np.ones(len(columns)), rng, group=group)
+        for name, one in zip(others, paired, strict=True):
+            found[name][f"{alpha:g}"] = one
     return found

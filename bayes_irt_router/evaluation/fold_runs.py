@@ -34,9 +34,9 @@ from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.routing.router import Router
 
-SCHEMA_VERSION = (
-    3  # 2: costs are predicted by the answer-length posterior; 3: what the baselines were is told
-)
+# 2: costs are predicted by the answer-length posterior; 3: what the baselines were is told; 4: graded scores are replicated as such, and
+# the posterior SD and the familiarity are kept
+SCHEMA_VERSION = 4
 PREDICTED = ("cell", "LLM mean", "A Cov")  # quantities of the gate that predictions are made of
 R_HAT = 1.05
 """The draws of a fold are usable up to this; less strict than the gate, because folds are pooled."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bayes_irt_router.data.cost import CostModel
 from bayes_irt_router.data.files import atomic_path
@@ -16,7 +16,9 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation import metrics
 from bayes_irt_router.evaluation.choices import CURVE_ALPHAS, TrainingFacts, choose_llms
 from bayes_irt_router.evaluation.predictions import REPLICATIONS, Predicted
+from bayes_irt_router.evaluation.replication import replicate
 from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.irt.score_distributions import graded_queries
 from bayes_irt_router.routing.cost_prediction import expected_cost
 
 BINS = 15  # of the calibration error
@@ -67,6 +69,7 @@ def judge(
         A dataset, and notes. The dim is called `predictor`, because `method` is an argument of `sel`.
 
         - ``p`` (predictor, query, llm), ``score``, ``trials`` (query, llm), ``task`` (query);
+        - ``sd`` (predictor, query, llm) and ``familiarity`` (query), if a prediction has them; NaN of one that has no SD;
         - ``replicated_right`` (predictor, replication, bin): sum of replicated scores in each bin of p;
         - ``replicated_accuracy`` (predictor, replication, llm): see `metrics.replicated_accuracy`;
         - what `choose_llms` returns, unless a note says why there is no routing.
@@ -76,8 +79,9 @@ def judge(
     right, accuracy = [], []
     for name, predicted in predictions.items():
         rng = np.random.default_rng([seed, *name.encode()])
-        draws = predicted.conditional[np.arange(REPLICATIONS) % len(predicted.conditional)]
-        replicated = [metrics.replicate(draw, trials, rng) for draw in draws]
+        draws = predicted.conditional
+        graded = predicted.graded(graded_queries(test))
+        replicated = [replicate(draws, i % len(draws), trials, rng, graded) for i in range(REPLICATIONS)]
         which = metrics.equal_width_bin(predicted.mean[observed].astype(np.float64), BINS)
         right.append([np.bincount(which, weights=y[observed], minlength=BINS) for y in replicated])
         accuracy.append([_mean_over_queries(y, observed) for y in replicated])
@@ -97,6 +101,7 @@ def judge(
             "task": ("query", test["task"].values.astype(str)),
         },
     )
+    judged = judged.assign(_certainty(predictions))
     means = {name: one.mean for name, one in predictions.items()}
     chosen = choose_llms(test, facts, means, sorted({*alphas, *CURVE_ALPHAS}), np.random.default_rng(seed))
     if isinstance(chosen, str):
@@ -104,10 +109,27 @@ def judge(
     return judged.merge(chosen, combine_attrs="no_conflicts"), []
 
 
+def _certainty(predictions: Mapping[str, Predicted]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    familiar = [one.familiarity for one in predictions.values() if one.familiarity is not None]
+    if familiar:
+        found["familiarity"] = ("query",), familiar[0]
+    if any(one.sd is not None for one in predictions.values()):
+        unknown = np.full(next(iter(predictions.values())).mean.shape, np.nan)
+        sd = [unknown if one.sd is None else one.sd for one in predictions.values()]
+        found["sd"] = ("predictor", "query", "llm"), np.stack(sd).astype(np.float32)
+    return found
+
+
 def _mean_over_queries(y: Float[np.ndarray, "query llm"], observed: np.ndarray) -> Float[np.ndarray, " llm"]:
     """NaN for an LLM without an answer."""
     with np.errstate(invalid="ignore"):
         return np.where(observed, y, 0.0).sum(axis=0) / observed.sum(axis=0)
+
+
+def set_numbers(judged: Judged) -> Int[np.ndarray, " query"]:
+    """The number of its set, for each query."""
+    return np.repeat(np.arange(len(judged)), [one.sizes["query"] for one in judged])
 
 
 def common(judged: Judged, dim: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.evaluation.replication import GradedScores, replicate
 
 SMALLEST_P = 1e-6
 """Probabilities are clipped to [this, 1 - this] before a logarithm: a mistake costs at most 13.8 nats."""
@@ -171,17 +172,6 @@ def calibration_slope(
     return CalibrationLine(slope=float(beta[1]), intercept=float(beta[0]))
 
 
-def replicate(
-    p_draw: Float[np.ndarray, "query llm"],
-    trials: Int[np.ndarray, "query llm"] | None,
-    rng: np.random.Generator,
-) -> Float[np.ndarray, "query llm"]:
-    """New scores given one joint draw: the mean of `trials` Bernoulli answers per cell (default one)."""
-    if trials is None:
-        return (rng.random(p_draw.shape) < p_draw).astype(np.float64)
-    return rng.binomial(trials, p_draw) / np.maximum(trials, 1)
-
-
 def replicated_ece(
     p_conditional_draws: Float[np.ndarray, "draw query llm"],
     mask: Bool[np.ndarray, "query llm"],
@@ -191,20 +181,21 @@ def replicated_ece(
     p: Float[np.ndarray, "query llm"] | None = None,
     trials: Int[np.ndarray, "query llm"] | None = None,
     replications: int | None = None,
+    graded: GradedScores | None = None,
 ) -> Float[np.ndarray, " replication"]:
     """ECE of the prediction on data sets that the model itself would produce: the reference distribution
     for `ece`.
 
     Each replication takes one joint draw of `p_correct_conditional` (parameters, and one residual per query
     shared across LLMs, so errors within a query are correlated as the model says), answers every cell of
-    `mask` (the observed ones) by a coin with that probability, and computes ECE. A posterior predictive
-    check (Gelman, Meng & Stern 1996). For graded scores the coin has the largest variance that the mean
-    allows, so the reference is then too wide.
+    `mask` (the observed ones) with that probability, and computes ECE. A posterior predictive check (Gelman,
+    Meng & Stern 1996).
 
     Args:
         p: the prediction that is judged (posterior mean of `p_correct`); the mean of the draws when left out.
         trials: answers behind each score, when there are repeated trials.
         replications: how many; by default one per draw. More than there are draws reuses the draws in order.
+        graded: which queries have graded scores; none by default, and then the reference is too wide where there are some.
     """
     prediction = p_conditional_draws.mean(axis=0, dtype=np.float64) if p is None else p
     which = equal_width_bin(prediction[mask].astype(np.float64), bins)
@@ -212,7 +203,7 @@ def replicated_ece(
     cells, draws = max(which.size, 1), len(p_conditional_draws)
     result = np.empty(draws if replications is None else replications)
     for i in range(result.size):
-        y = replicate(p_conditional_draws[i % draws], trials, rng)[mask]
+        y = replicate(p_conditional_draws, i % draws, trials, rng, graded)[mask]
         result[i] = np.abs(expected - np.bincount(which, weights=y, minlength=bins)).sum() / cells
     return result
 
@@ -224,17 +215,18 @@ def replicated_accuracy(
     *,
     trials: Int[np.ndarray, "query llm"] | None = None,
     replications: int | None = None,
+    graded: GradedScores | None = None,
 ) -> Float[np.ndarray, "replication llm"]:
     """Each LLM's mean score over its cells of `mask` on data replicated as in `replicated_ece`; NaN for an
     LLM without cells.
 
-    The queries are given; parameter uncertainty, shared residuals and the coin's noise are all in it.
+    The queries are given; parameter uncertainty, shared residuals and the answers' own noise are all in it.
     """
     draws = len(p_conditional_draws)
     count = mask.sum(axis=0)
     result = np.empty((draws if replications is None else replications, mask.shape[1]))
     for i in range(len(result)):
-        y = replicate(p_conditional_draws[i % draws], trials, rng)
+        y = replicate(p_conditional_draws, i % draws, trials, rng, graded)
         with np.errstate(invalid="ignore"):  # an LLM without cells is NaN
             result[i] = np.where(mask, y, 0).sum(axis=0) / count
     return result

@@ -18,6 +18,7 @@ from bayes_irt_router.evaluation.choice_scores import (
     routing_scores,
 )
 from bayes_irt_router.evaluation.choices import ALPHAS
+from bayes_irt_router.evaluation.familiarity_scores import by_familiarity
 from bayes_irt_router.evaluation.fold_runs import predictions_usable
 from bayes_irt_router.evaluation.judged import Judged, common, load_judged
 from bayes_irt_router.evaluation.prediction_scores import calibration, log_loss_differences, prediction_scores
@@ -42,6 +43,8 @@ class Pooled:
         aiqs: AIQ minus the model's, by name.
         over_static: reward minus that of the best static choice, by name and alpha.
         within: AUC within LLMs by name: its mean, z against permuted answers, and number of LLMs.
+        familiarity: the model's predictions by familiarity of the query, see `familiarity_scores.by_familiarity`.
+        resampled: what is resampled for the intervals of differences.
         folds: how many folds, queries and answers.
         excluded: folds left out, with the reason.
     """
@@ -55,6 +58,8 @@ class Pooled:
     aiqs: dict[str, PairedDifference]
     over_static: dict[str, dict[str, PairedDifference]]
     within: dict[str, dict[str, float]]
+    familiarity: pd.DataFrame
+    resampled: str
     folds: dict[str, int]
     excluded: tuple[str, ...]
 
@@ -62,9 +67,14 @@ class Pooled:
         """Ready for JSON."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "interval": {"level": LEVEL, "method": "bootstrap over queries", "resamples": RESAMPLES},
+            "interval": {
+                "level": LEVEL,
+                "method": f"bootstrap over {self.resampled}",
+                "resamples": RESAMPLES,
+            },
             "coverage_interval": "resampling folds and LLMs together (pigeonhole bootstrap)",
-            **asdict(self),
+            **{name: value for name, value in asdict(self).items() if name != "resampled"},
+            "familiarity": self.familiarity.to_dict("records"),
         }
 
     def prediction_table(self) -> pd.DataFrame:
@@ -131,9 +141,22 @@ def _interval(paired: PairedDifference, decimals: int) -> str:
 
 
 def pool(
-    judged: Judged, *, alphas: Sequence[float] = ALPHAS, seed: int = 0, excluded: Sequence[str] = ()
+    judged: Judged,
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    seed: int = 0,
+    excluded: Sequence[str] = (),
+    tasks: bool = False,
 ) -> Pooled:
     """Score all folds together; what does not occur in each of them is left out.
+
+    Args:
+        judged: the folds' judged queries.
+        alphas: weights of correctness.
+        seed: of the resampling.
+        excluded: folds left out, with the reason.
+        tasks: whether each fold is a task that was left out: then intervals of differences are about other tasks, not other queries of
+            these, and whole folds are resampled.
 
     Raises:
         InputError: there is no fold.
@@ -152,11 +175,13 @@ def pool(
         routing_scores(judged, alphas),
         curve_scores(judged, alphas),
         calibration(judged, np.random.default_rng(seed)) if MODEL in methods else {},
-        log_loss_differences(judged, np.random.default_rng(seed)),
-        reward_differences(judged, alphas, np.random.default_rng(seed)),
-        aiq_differences(judged, np.random.default_rng(seed)),
-        reward_differences(judged, alphas, np.random.default_rng(seed), against=STATIC),
+        log_loss_differences(judged, np.random.default_rng(seed), sets=tasks),
+        reward_differences(judged, alphas, np.random.default_rng(seed), sets=tasks),
+        aiq_differences(judged, np.random.default_rng(seed), sets=tasks),
+        reward_differences(judged, alphas, np.random.default_rng(seed), against=STATIC, sets=tasks),
         {name: {"auc": one.auc, "z": one.z, "llms": one.llms} for name, one in within.items()},
+        by_familiarity(judged) if MODEL in methods else pd.DataFrame(),
+        "tasks" if tasks else "queries",
         {
             "folds": len(judged),
             "queries": sum(one.sizes["query"] for one in judged),

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from bayes_irt_router.evaluation import metrics
 from bayes_irt_router.evaluation.bootstrap import PairedDifference, paired_differences, pigeonhole_interval
-from bayes_irt_router.evaluation.judged import BINS, Judged, common
+from bayes_irt_router.evaluation.judged import BINS, Judged, common, set_numbers
 from bayes_irt_router.evaluation.predictions import MODEL
 from bayes_irt_router.evaluation.shuffled_control import auc_within_llm, pooled_within_llm
 
@@ -129,16 +129,20 @@ def calibration(judged: Judged, rng: np.random.Generator) -> dict[str, object]:
 
 
 def log_loss_differences(
-    judged: Judged, rng: np.random.Generator, base: str = MODEL
+    judged: Judged, rng: np.random.Generator, base: str = MODEL, *, sets: bool = False
 ) -> dict[str, PairedDifference]:
-    """Log loss of each method minus that of one of them, the model by default, per answer; positive where that one is better."""
+    """Log loss of each method minus that of one of them, the model by default, per answer; positive where that one is better.
+
+    ``sets``: whether whole sets are resampled for the interval, and not queries.
+    """
     loss = {name: _query_loss(judged, name) for name in common(judged, "predictor")}
     others = [name for name in loss if name != base]
     if base not in loss or not others:
         return {}
     count = np.concatenate([one["trials"].values.sum(axis=1) for one in judged]).astype(np.float64)
     columns = np.stack([loss[name] - loss[base] for name in others], axis=1)
-    return dict(zip(others, paired_differences(columns, count, rng), strict=True))
+    group = set_numbers(judged) if sets else None
+    return dict(zip(others, paired_differences(columns, count, rng, group=group), strict=True))
 
 
 def _query_loss(judged: Judged, method: str) -> Float[np.ndarray, " query"]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.baselines.contract import Baseline
+from bayes_irt_router.evaluation.replication import GradedScores
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.routing.prediction import predict_in_batches
 
@@ -24,10 +25,20 @@ class Predicted:
     Attributes:
         mean: posterior mean of p_correct, shape (query, llm).
         conditional: joint draws of p_correct_conditional, shape (draw, query, llm).
+        sd: posterior SD of p_correct, what more data would shrink, shape (query, llm); None of a point estimate.
+        familiarity: of the queries, in [0, 1], shape (query,); None of a point estimate.
+        score_precision: k of graded scores in each joint draw, shape (draw,); None where the prediction knows nothing of it.
     """
 
     mean: Float[np.ndarray, "query llm"]
     conditional: Float32[np.ndarray, "draw query llm"]
+    sd: Float[np.ndarray, "query llm"] | None = None
+    familiarity: Float[np.ndarray, " query"] | None = None
+    score_precision: Float[np.ndarray, " draw"] | None = None
+
+    def graded(self, queries: Bool[np.ndarray, " query"]) -> GradedScores | None:
+        """How the graded ones of these queries are replicated; None: as coins."""
+        return None if self.score_precision is None else GradedScores(queries, self.score_precision)
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,23 @@ def predict_model(posterior: Posterior, queries: xr.Dataset, rng: np.random.Gene
     """
     columns = [posterior.llm.index(str(name)) for name in queries["llm"].values]
     kept = np.linspace(0, posterior.size - 1, min(REPLICATIONS, posterior.size)).round().astype(int)
-    mean, conditional = [], []
+    mean, sd, conditional, familiarity = [], [], [], []
     for batch in predict_in_batches(posterior, queries, rng):
-        mean.append(batch["p_correct"].values[..., columns].mean(axis=(0, 1), dtype=np.float64))
+        p = batch["p_correct"].values[..., columns]
+        mean.append(p.mean(axis=(0, 1), dtype=np.float64))
+        sd.append(p.std(axis=(0, 1), dtype=np.float64))
         joint = batch["p_correct_conditional"].values[..., columns]
         conditional.append(joint.reshape(-1, *joint.shape[2:])[kept])
-    return Predicted(np.concatenate(mean), np.concatenate(conditional, axis=1))
+        familiarity.append(batch["familiarity"].values.astype(np.float64))
+    draws = posterior.draws
+    precision = draws["score_precision"].values.reshape(-1)[kept] if "score_precision" in draws else None
+    return Predicted(
+        np.concatenate(mean),
+        np.concatenate(conditional, axis=1),
+        np.concatenate(sd),
+        np.concatenate(familiarity),
+        precision,
+    )
 
 
 def point_estimate(p: Float[np.ndarray, "query llm"]) -> Predicted:

@@ -68,6 +68,13 @@ def graded_mean_random(
     logit: Any, trials: Any, precision: Any, rng: np.random.Generator, size: Any = None
 ) -> np.ndarray:
     """Draws of the mean of that many graded scores, in hundredths."""
+    return constant(drawn_graded_means(1.0 / (1.0 + np.exp(-logit)), trials, precision, rng, size))
+
+
+def drawn_graded_means(
+    p: np.ndarray, trials: Any, precision: Any, rng: np.random.Generator, size: Any = None
+) -> np.ndarray:
+    """The same for probabilities: NumPy alone, for prediction."""
     k = _mean_precision(precision, np.maximum(trials, 1.0))
-    p = np.clip(1.0 / (1.0 + np.exp(-logit)), 1e-4, 1.0 - 1e-4)
-    return constant(rng.binomial(GRADED_STEPS, rng.beta(p * k, (1.0 - p) * k, size)) / GRADED_STEPS)
+    q = np.clip(p, 1e-4, 1.0 - 1e-4)
+    return np.asarray(rng.binomial(GRADED_STEPS, rng.beta(q * k, (1.0 - q) * k, size)) / GRADED_STEPS)

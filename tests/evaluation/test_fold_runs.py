@@ -199,6 +199,19 @@ def test_pooled_scores_are_over_all_cells(judged):
     assert len(found.calibration_sentences()) == 3
 
 
+def test_where_folds_are_tasks_whole_folds_are_resampled(judged):
+    queries, tasks = pool(judged), pool(judged, tasks=True)
+    assert queries.to_dict()["interval"]["method"] == "bootstrap over queries"
+    assert tasks.to_dict()["interval"]["method"] == "bootstrap over tasks"
+    for name, paired in tasks.losses.items():
+        assert paired.difference == pytest.approx(queries.losses[name].difference)
+        # Two tasks drawn with replacement: each alone in a quarter of the resamples, so the ends are their own differences.
+        own = [log_loss_differences([one], np.random.default_rng(0))[name].difference for one in judged]
+        assert (paired.lower, paired.upper) == pytest.approx((min(own), max(own)))
+    assert tasks.familiarity["queries"].sum() == sum(one.sizes["query"] for one in judged)
+    assert json.loads(json.dumps(tasks.to_dict(), default=str))["familiarity"]
+
+
 def test_a_method_does_not_differ_from_itself(judged):
     twins = []
     for one in judged:

@@ -19,6 +19,7 @@ from bayes_irt_router.evaluation.metrics import (
     replicated_accuracy,
     replicated_ece,
 )
+from bayes_irt_router.evaluation.replication import GradedScores, replicate
 
 SHAPE = (7, 4)
 probabilities = arrays(np.float64, SHAPE, elements=st.floats(0.001, 0.999))
@@ -216,6 +217,22 @@ def test_replicated_accuracy_ignores_what_was_not_asked():
     accuracy = replicated_accuracy(p, mask, rng)
     assert accuracy[:, :2].tolist() == [[1.0, 0.0]] * 3
     assert np.isnan(accuracy[:, 2]).all()
+
+
+def test_graded_scores_are_replicated_with_their_own_variance():
+    rng = np.random.default_rng(7)
+    p = np.full((1, 4000, 2), 0.3)
+    graded = GradedScores(np.arange(4000) < 3000, np.array([9.0]))
+    y = replicate(p, 0, None, rng, graded)
+    assert set(np.unique(y[3000:])) == {0.0, 1.0}
+    assert (np.abs(100 * y[:3000] - np.round(100 * y[:3000])) < 1e-9).all()
+    # Var = p (1 - p) (1 / N + (1 - 1 / N) / (k + 1)) = 0.0229; standard errors of mean and variance over 6,000 scores are 0.002 and
+    # about 2.5 %, so outside these limits they fall in fewer than one in 10,000 seeds.
+    assert y[:3000].mean() == pytest.approx(0.3, abs=0.008)
+    assert y[:3000].var() == pytest.approx(0.21 * (0.01 + 0.99 / 10), rel=0.1)
+    # The mean of four graded answers has a quarter of the beta's variance.
+    many = replicate(p, 0, np.full((4000, 2), 4), rng, graded)
+    assert many[:3000].var() == pytest.approx(0.21 * (0.01 + 0.99 / 40), rel=0.1)
 
 
 def test_coverage_of_replicated_accuracy_is_nominal():

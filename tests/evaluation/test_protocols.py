@@ -42,6 +42,43 @@ def test_a_task_is_left_out_whole(data, splits):
         assert fold.held == (task,)
 
 
+def test_a_block_is_an_llm_on_a_task_it_has_not_answered_and_each_is_tested_once(data, splits):
+    tested = []
+    for index in range(fold_count(splits, "blocks")):
+        fold = make_fold(data, splits, "blocks", index)
+        blocks = {part: answered_blocks(getattr(fold, part)) for part in ("train", "test")}
+        assert blocks["test"]
+        assert not blocks["train"] & blocks["test"]
+        # Others have answered these tasks, and the LLMs others: nothing else is held out.
+        assert {task for _, task in blocks["test"]} <= {task for _, task in blocks["train"]}
+        assert {llm for llm, _ in blocks["test"]} <= {llm for llm, _ in blocks["train"]}
+        assert set(fold.test["query"].values) <= set(splits.queries[index])
+        assert np.isnan(fold.test["score"].values[fold.test["trials"].values == 0]).all()
+        tested += sorted(blocks["test"])
+    assert len(tested) == len(set(tested))
+    assert set(tested) <= answered_blocks(
+        data
+    )  # not all: some blocks have no answer in the fold that hides them
+    assert {llm for llm, _ in tested} == set(data["llm"].values)
+    assert {task for _, task in tested} == set(data["task"].values)
+
+
+def test_what_an_llm_has_answered_alone_is_not_hidden(data, splits):
+    tasks, llm = sorted(set(data["task"].values)), data["llm"].values[0]
+    only = (data["llm"] != llm) | (data["task"] == tasks[0])
+    trials = data["trials"].where(only, 0)
+    few = data.assign(trials=trials, score=data["score"].where(trials > 0))
+    for index in range(fold_count(splits, "blocks")):
+        fold = make_fold(few, splits, "blocks", index)
+        assert llm not in {name for name, _ in answered_blocks(fold.test)}
+        assert llm in fold.train["llm"].values
+
+
+def answered_blocks(data):
+    query, llm = np.nonzero(data["trials"].values > 0)
+    return set(zip(data["llm"].values[llm], data["task"].values[query], strict=True))
+
+
 def test_llms_are_left_out_of_both_parts(data, splits):
     fold = make_fold(data, splits, "llms", 1)
     assert fold.held == splits.llms[1]

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from bayes_irt_router.evaluation.metrics import replicated_accuracy
 from bayes_irt_router.evaluation.predictions import Predicted
+from bayes_irt_router.irt.score_distributions import graded_queries
 from bayes_irt_router.report.plots.intervals import COLOURS, LEVEL, ends, escaped, name_rows, new_figure
 from bayes_irt_router.report.task_accuracy import NO_TASK
 
@@ -92,11 +93,17 @@ def checked(predicted: Predicted, data: xr.Dataset, rng: np.random.Generator, le
     task = data["task"].values.astype(str) if "task" in data.coords else np.full(len(score), "")
     tasks, index = np.unique(np.where(task == "", NO_TASK, task), return_inverse=True)
     order = np.argsort(-np.nan_to_num(_mean_score(score), nan=-1.0), kind="stable")
-    rows = []
+    graded, rows = graded_queries(data), []
     for number in range(len(tasks)):
         inside = index == number
         seen = ~np.isnan(score[inside])
-        replicated = replicated_accuracy(predicted.conditional[:, inside], seen, rng, trials=trials[inside])
+        replicated = replicated_accuracy(
+            predicted.conditional[:, inside],
+            seen,
+            rng,
+            trials=trials[inside],
+            graded=predicted.graded(graded[inside]),
+        )
         observed = _mean_score(score[inside])
         among = np.vstack([replicated, observed])
         rows.append([observed, *ends(replicated, level), among.mean(axis=0), among.std(axis=0)])
