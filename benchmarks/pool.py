@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/pool.py --data zeroeval --protocol queries
 
 prints it as text, and writes benchmarks/results/pooled-NAME-PROTOCOL.json and .md. Folds above r-hat 1.05
-are left out, and it says so.
+are left out (unless `--unconverged`), and it says so.
 """
 
 import argparse
@@ -41,12 +41,16 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="name of the data set")
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
     parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument(
+        "--unconverged", action="store_true", help="keep folds that are not usable, and say so"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
     name = f"{Path(arguments.data).name}-{arguments.protocol}"
     lines = read_lines(RESULTS / "folds" / f"{name}.jsonl")
-    judged, excluded = read_folds(arguments.runs / Path(arguments.data).name, arguments.protocol, lines)
+    runs = arguments.runs / Path(arguments.data).name
+    judged, excluded = read_folds(runs, arguments.protocol, lines, unconverged=arguments.unconverged)
     of_tasks = arguments.protocol == "tasks"
     found = pool(judged, seed=arguments.seed, excluded=excluded, tasks=of_tasks)
     tables = [("Prediction", found.prediction_table()), ("Routing", found.routing_table())]
@@ -62,8 +66,7 @@ def main() -> None:
     )
     notes = [facts, *found.calibration_sentences(), *excluded]
     if of_tasks:
-        folder = arguments.runs / Path(arguments.data).name
-        familiar = [load_judged(path) for path in sorted(folder.glob("queries-*.nc"))]
+        familiar = [load_judged(path) for path in sorted(runs.glob("queries-*.nc"))]
         ratio = widening(judged, familiar)
         if ratio == ratio:
             notes.append(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayes_irt_router.data.canonical import data_fingerprint
@@ -185,9 +186,14 @@ def usable(posterior: Posterior) -> bool:
 
 def predictions_usable(posterior: Posterior) -> bool:
     """Whether no r-hat of what is predicted (cells, LLMs' means, products of discriminations and abilities) is above 1.05, or unknown."""
+    found = r_hats_of_predictions(posterior)
+    return bool((found <= R_HAT).all() and len(found))
+
+
+def r_hats_of_predictions(posterior: Posterior) -> pd.Series:
+    """R-hat of every quantity of the gate that predictions are made of."""
     table = posterior.gate.table
-    of_predictions = table["quantity"].str.startswith(PREDICTED)
-    return bool((table["r_hat"][of_predictions] <= R_HAT).all() and of_predictions.any())
+    return table["r_hat"][table["quantity"].str.startswith(PREDICTED)]
 
 
 def _line(

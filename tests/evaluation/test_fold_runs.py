@@ -128,6 +128,9 @@ def test_unconverged_folds_are_marked_and_left_out_of_pooling(results, places):
     assert len(judged) == 1
     assert len(excluded) == 1
     assert "queries-1" in excluded[0]
+    judged, told = read_folds(places[0], "queries", [good, bad], unconverged=True)
+    assert len(judged) == 2
+    assert "queries-1 has not converged and is not left out" in told[0]
     with pytest.raises(InputError, match="no fold to pool"):
         pool([], excluded=excluded)
 
