@@ -57,7 +57,7 @@ class MIRT:
     Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
     LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
     the original the testlet of an item is known. A query that is of no task seen gets effects, a difficulty and discriminations of an
-    unseen task, the same for all such queries in a draw.
+    unseen task, the same for all such queries in a draw, with testlets or without.
 
     Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
     (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
@@ -217,9 +217,11 @@ class MIRT:
             pm.Deterministic("discrimination_weight", named_a, dims=("trait", "feature"))
 
             logit = ability @ discrimination - difficulty
+            task = data["feature_group"].values == "task"
+            if task.any():
+                self._unseen_task(kernel_b, kernel_a)
             if self.testlets_of(data):
-                task = data["feature_group"].values == "task"
-                effect = self._testlet_effect(data, kernel_b, kernel_a)
+                effect = self._testlet_effect(data)
                 logit = logit + effect[:, :-1] @ constant(task_probability(features[:, task])).T
             self._likelihood(data, logit)
         return model
@@ -256,14 +258,16 @@ class MIRT:
         )
         return pm.Deterministic("ability", ability, dims=("llm", "trait"))
 
-    def _testlet_effect(
-        self, data: xr.Dataset, kernel_b: "TensorVariable", kernel_a: "TensorVariable"
-    ) -> "TensorVariable":
-        """``v``, dims (llm, testlet), the testlets being the tasks and, last, one that nobody has seen.
+    def _unseen_task(self, kernel_b: "TensorVariable", kernel_a: "TensorVariable") -> None:
+        """What a task that nobody has seen would add to difficulty and discriminations; no answer speaks of it, so it is the prior's."""
+        import pymc as pm
 
-        What no answer speaks of is drawn from its prior: the effects of the unseen task, and what it would add to difficulty and
-        discrimination.
-        """
+        unseen = pm.Normal("unseen_task", 0.0, 1.0, shape=1 + self.traits)
+        pm.Deterministic("unseen_difficulty", kernel_b * unseen[0])
+        pm.Deterministic("unseen_discrimination", kernel_a * unseen[1:], dims="trait")
+
+    def _testlet_effect(self, data: xr.Dataset) -> "TensorVariable":
+        """``v``, dims (llm, testlet): the testlets are the tasks and, last, one that nobody has seen, whose effects are the prior's."""
         import pymc as pm
 
         pm.modelcontext(None).add_coord("testlet", self.testlets_of(data))
@@ -271,9 +275,6 @@ class MIRT:
         shape = (len(self.testlets_of(data)), data.sizes["llm"])
         z = _raw("testlet_residual", centred_logp, shape, ("testlet", "llm")).T
         z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty
-        unseen = pm.Normal("unseen_task", 0.0, 1.0, shape=1 + self.traits)
-        pm.Deterministic("unseen_difficulty", kernel_b * unseen[0])
-        pm.Deterministic("unseen_discrimination", kernel_a * unseen[1:], dims="trait")
         return pm.Deterministic("testlet_effect", sd * z, dims=("llm", "testlet"))
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:

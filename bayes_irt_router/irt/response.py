@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float, Float32
 from scipy.special import expit
 
-from bayes_irt_router.data.feature_map import TASK_SHARE
+from bayes_irt_router.data.feature_map import TASK_PREFIX, TASK_SHARE
 
 NODES = 21  # of the Gauss-Hermite rule: the error is below 2e-4 for SDs up to 3 logits, and about 1e-3 at 4
 UNSEEN_TASK = "unseen_task"  # the testlet of queries that are of no training task
@@ -122,9 +122,10 @@ def item_distribution(
     novelty = novelty.astype(np.float32)
     loadings = np.zeros((len(features), 0), dtype=np.float32)
     if "testlet_effect" in draws:
-        # What phi misses of a query for being of no task seen is an effect that such queries share, in every draw.
         loadings = testlet_loadings(draws, features)
-        unseen = loadings[:, -1] * np.float32(np.sqrt(TASK_SHARE))
+    if "unseen_difficulty" in draws:
+        # What phi misses of a query for being of no task seen is an effect that such queries share, in every draw.
+        unseen = np.sqrt(np.float32(TASK_SHARE) * unseen_probability(draws, features))
         mean_b += unseen * _flat(draws["unseen_difficulty"])[:, None]
         mean_a += unseen[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
         novelty = np.maximum(novelty - unseen**2, np.float32(0.0))
@@ -152,8 +153,16 @@ def testlet_loadings(
     place = {str(name): k for k, name in enumerate(draws["feature"].values)}
     columns = [place[str(name)] for name in draws["testlet"].values[:-1]]
     probability = task_probability(features[:, columns])
-    unseen = np.sqrt(np.maximum(1.0 - probability.sum(axis=1, keepdims=True), 0.0))
-    return np.hstack([probability, unseen]).astype(np.float32)
+    return np.column_stack([probability, np.sqrt(unseen_probability(draws, features))]).astype(np.float32)
+
+
+def unseen_probability(
+    draws: xr.Dataset, features: Float[np.ndarray, "query feature"]
+) -> Float32[np.ndarray, " query"]:
+    """``1 - sum_t P(t | x)``: the probability that a query is of no task seen."""
+    columns = [str(name).startswith(TASK_PREFIX) for name in draws["feature"].values]
+    total = task_probability(features[:, columns]).sum(axis=1)
+    return np.maximum(1.0 - total, 0.0).astype(np.float32)
 
 
 def expected_p_correct(

@@ -64,11 +64,12 @@ def _jittered(
     }
     if traits > 1:
         point["discrimination_residual_slope"] = noise(traits - 1)
+    if (data["feature_group"].values == "task").any():
+        point["unseen_task"] = noise(1 + traits)
     if testlets := model.testlets_of(data):
         point["testlet_sd"] = 0.3 * np.exp(noise())
         effect = noise(len(testlets), llms)
         point["testlet_residual"] = effect - effect.mean(axis=1, keepdims=True)
-        point["unseen_task"] = noise(1 + traits)
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))
     if not model.covariates and not model.families:

@@ -158,12 +158,13 @@ def log_density(mirt, data, v, weight_b, weight_a):
     if traits > 1:
         total += normal(v["discrimination_residual_slope"], priors.discrimination_slope)
 
+    if (data["feature_group"].values == "task").any():
+        total += normal(v["unseen_task"])
     testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > traits
     if testlets:
         total += log_normal(v["testlet_sd"], priors.testlet)
         z = v["testlet_residual"]  # (testlet, llm)
         total += -0.5 * np.sum(z**2) - np.sum(z.mean(axis=1) ** 2) / (2 * NARROW**2)
-        total += normal(v["unseen_task"])
         probability = phi[:, data["feature_group"].values == "task"] / np.sqrt(TASK_SHARE)
         centred = (z - z.mean(axis=1, keepdims=True)).T
         effect = v["testlet_sd"] * centred[:, :-1]  # the last is of a task that no query is of
@@ -253,6 +254,7 @@ def test_log_density_with_effects_of_llms_on_tasks(with_tasks, traits):
 def test_effects_on_tasks_are_left_out_on_request_and_where_traits_can_hold_them(with_tasks, mirt):
     built = build(mirt, with_answers(with_tasks, "single"))
     assert "testlet_effect" not in built.model.named_vars
+    assert "unseen_difficulty" in built.model.named_vars
     check_log_density(built)
 
 

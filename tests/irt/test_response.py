@@ -241,7 +241,7 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
     with_testlets_drawn,
 ):
     draws, phi, novelty, probability = with_testlets_drawn
-    without = item_distribution(draws.drop_vars("testlet_effect"), phi, novelty)
+    without = item_distribution(draws.drop_vars(["testlet_effect", "unseen_difficulty"]), phi, novelty)
     items = item_distribution(draws, phi, novelty)
     theta, traits = abilities(draws), draws["ability"].values.reshape(6, 3, 2)
     certain = without_residuals(items)
@@ -262,10 +262,16 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
 
 def test_what_a_query_shares_with_others_of_its_unseen_task_is_no_residual_of_its_own(with_testlets_drawn):
     draws, phi, novelty, probability = with_testlets_drawn
-    items, without = (
-        item_distribution(one, phi, novelty) for one in (draws, draws.drop_vars("testlet_effect"))
+    effects = ["testlet_effect", "unseen_difficulty", "unseen_discrimination"]
+    items, traits_alone, without = (
+        item_distribution(one, phi, novelty)
+        for one in (draws, draws.drop_vars("testlet_effect"), draws.drop_vars(effects))
     )
     kernel = draws["difficulty_kernel_sd"].values.reshape(6, 1) ** 2
     shared = TASK_SHARE * (1.0 - probability.sum(axis=1)) * kernel
     np.testing.assert_allclose(items.difficulty_sd**2 + shared, without.difficulty_sd**2, rtol=1e-4)
     assert (items.discrimination_sd[:, :, 2:] == 0).all()
+    # A model without testlets has them, too: what is unseen of a task is not only how LLMs do on it.
+    np.testing.assert_array_equal(traits_alone.difficulty_mean, items.difficulty_mean)
+    np.testing.assert_array_equal(traits_alone.difficulty_sd, items.difficulty_sd)
+    np.testing.assert_array_equal(traits_alone.discrimination_mean, items.discrimination_mean[:, :, :2])
