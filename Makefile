@@ -45,11 +45,15 @@ browser: ## install Chromium for the test of the report's page, where apt-get an
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	else echo "No apt-get, or not root: the test of the report's page will be skipped."; fi
 
+# A process a core, but no more than four: each holds JAX and what it compiled, a gigabyte or two. A file's tests stay
+# together, because they share fits.
+PYTEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(INSTALLED) ## all tests but the slow ones
-	$(PYTHON) -m pytest
+	$(PYTEST)
 
 test-slow: $(INSTALLED) ## the slow tests only: recovery, simulation-based calibration
-	$(PYTHON) -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	$(VENV)/bin/ruff check
