@@ -68,7 +68,7 @@ class NIRT:
     surface_scale: float = 0.1
     network_scale: float = 1.0
     discrimination_scale: float = 0.2
-    relevance_scale: float = 0.27
+    relevance_scale: float = 3.0
 
     kind = "nirt"
 
