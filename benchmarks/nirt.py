@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/nirt.py folds --data ../shared/data/zeroeval [--mirt runs/folds/zeroeval]
     .venv/bin/python benchmarks/nirt.py shipped --data ../shared/data/zeroeval
+    .venv/bin/python benchmarks/nirt.py scales --data ../shared/data/zeroeval --relevance-scale 0.27,1,3
     .venv/bin/python benchmarks/nirt.py growth --queries 10000,50000
     .venv/bin/python benchmarks/nirt.py placing --model runs/nirt/zeroeval/queries-0
     .venv/bin/python benchmarks/nirt.py nuts --model runs/nirt/zeroeval/queries-0
@@ -10,9 +11,10 @@
 benchmarks/results/nirt-NAME.jsonl, one line a fold and one of all folds pooled. With ``--mirt``, a folder of `benchmarks/folds.py`, the
 MIRT's predictions of the same cells join, and a stack: ``logit p = b_0 + b_1 logit p_MIRT + b_2 logit p_NIRT``, its weights fitted to the
 other folds; paired differences are told to the NIRT and to the MIRT. ``shipped`` does the same for the shipped train and test splits.
-``growth`` (training and posteriors), ``placing`` and ``nuts`` print JSON. ``nuts`` simulates LLMs that answer some of the fitted queries,
-and samples their abilities and the queries' residuals exactly, through the first network with its weights fixed; it compares the
-products of experts, which find the same in closed form: SDs, and mean probabilities of the very cells.
+``scales`` trains on the first fold's train with several prior SDs of the heads of relevance, and prints each network's best log loss on the
+queries it left out: a choice inside train. ``growth`` (training and posteriors), ``placing`` and ``nuts`` print JSON. ``nuts`` simulates
+LLMs that answer some of the fitted queries, and samples their abilities and the queries' residuals exactly, through the first network with
+its weights fixed; it compares the products of experts, which find the same in closed form: SDs, and mean probabilities of the very cells.
 """
 
 import argparse
@@ -89,6 +91,10 @@ def main() -> None:
         if name == "folds":
             command.add_argument("--mirt", type=Path, default=None)
             command.add_argument("--folds", default=None, help="such as 0,2 (default: all)")
+    scales = commands.add_parser("scales")
+    scales.add_argument("--data", type=Path, required=True)
+    scales.add_argument("--relevance-scale", default="0.27,1,3")
+    scales.add_argument("--seed", type=int, default=0)
     growth = commands.add_parser("growth")
     growth.add_argument("--queries", default="10000,50000")
     growth.add_argument("--llms", type=int, default=20)
@@ -100,9 +106,14 @@ def main() -> None:
         if name == "nuts":
             command.add_argument("--llms", type=int, default=10)
     arguments = parser.parse_args()
-    {"folds": folds, "shipped": shipped, "growth": grow, "placing": place, "nuts": compare_nuts}[
-        arguments.command
-    ](arguments)
+    {
+        "folds": folds,
+        "shipped": shipped,
+        "scales": compare_scales,
+        "growth": grow,
+        "placing": place,
+        "nuts": compare_nuts,
+    }[arguments.command](arguments)
 
 
 def folds(arguments: argparse.Namespace) -> None:
@@ -255,6 +266,27 @@ def show(told: dict[str, Any]) -> None:
         print(f"{'nirt' if name == MODEL else name} minus mirt: {json.dumps(plain(one))}")
     print(json.dumps(plain(told["calibration"])))
     print(f"fit seconds: {told.get('fit_seconds', told.get('seconds'))}")
+
+
+def compare_scales(arguments: argparse.Namespace) -> None:
+    """Validation log loss inside train, by the prior scale of relevance."""
+    name = arguments.data.name
+    splits = read_splits(HERE / "splits.json", name)
+    fold = make_fold(read_dataset(arguments.data), splits, "queries", 0, seed=arguments.seed)
+    encoder = Encoder()
+    train = featurize(fold.train, encoder)
+    descriptions = from_descriptions(embed_texts([one.description for one in NIRT().abilities], encoder))
+    for scale in [float(one) for one in arguments.relevance_scale.split(",")]:
+        fitted = fit_nirt(
+            NIRT(relevance_scale=scale),
+            train,
+            relevance=descriptions,
+            seed=arguments.seed,
+            assume_output_tokens=200,
+        )
+        best = fitted.tree["training"]["validation"].min("pass")
+        told = {"data": name, "relevance_scale": scale, "validation": best.values, "mean": float(best.mean())}
+        print(json.dumps(plain({**told, **provenance()})))
 
 
 def grow(arguments: argparse.Namespace) -> None:
