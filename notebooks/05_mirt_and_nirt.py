@@ -219,7 +219,7 @@ print(f"named abilities explained by the MIRT's traits: {named.min():.2f} to {na
 
 # %% [markdown]
 # On the whole yes, and in detail no. The mean of the NIRT's abilities is the MIRT's general trait, up to what either is unsure of. A single named
-# ability is explained by the three traits to a third or a half: the rest is what the descriptions bring in, and what 242 questions do not
+# ability is explained by the three traits to between a quarter and a half: the rest is what the descriptions bring in, and what 242 questions do not
 # decide between 25 names. So trust the ranking, which both find; read a named ability with its interval.
 #
 # ## To try
