@@ -285,7 +285,12 @@ def compare_scales(arguments: argparse.Namespace) -> None:
             assume_output_tokens=200,
         )
         best = fitted.tree["training"]["validation"].min("pass")
-        told = {"data": name, "relevance_scale": scale, "validation": best.values, "mean": float(best.mean())}
+        told = {
+            "data": name,
+            "relevance_scale": scale,
+            "validation": best.values.tolist(),
+            "mean": float(best.mean()),
+        }
         print(json.dumps(plain({**told, **provenance()})))
 
 
