@@ -284,11 +284,11 @@ def compare_scales(arguments: argparse.Namespace) -> None:
             seed=arguments.seed,
             assume_output_tokens=200,
         )
-        best = fitted.tree["training"]["validation"].min("pass")
+        best: np.ndarray = np.asarray(fitted.tree["training"]["validation"].min("pass"))
         told = {
             "data": name,
             "relevance_scale": scale,
-            "validation": best.values.tolist(),
+            "validation": best.tolist(),
             "mean": float(best.mean()),
         }
         print(json.dumps(plain({**told, **provenance()})))
