@@ -1,11 +1,16 @@
 """What a recorded number was made with."""
 
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+from bayes_irt_router.data.files import atomic_path
+from bayes_irt_router.report.json_text import plain
 
 PACKAGES = ("bayes_irt_router", "pymc", "numpyro", "jax", "numpy", "scikit-learn", "torch", "xarray")
 
@@ -21,6 +26,15 @@ def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in packages},
     }
+
+
+def record(path: Path, told: Mapping[str, Any]) -> None:
+    """Print numbers and what they were made with as one JSON line, and append it to a file of results."""
+    text = json.dumps(plain({**told, **provenance()}))
+    earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"{earlier}{text}\n", encoding="utf-8", newline="\n")
+    print(text, flush=True)
 
 
 def git(*words: str) -> str:
