@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/nirt_posteriors.py placing --model runs/nirt/zeroeval/queries-0
     .venv/bin/python benchmarks/nirt_posteriors.py nuts --model runs/nirt/zeroeval/queries-0
 
-Both append JSON lines to benchmarks/results/nirt-posteriors.jsonl. ``placing``: LLMs of known ability answer fitted queries; time, error, coverage and k-hat. ``nuts`` simulates LLMs that
-answer some of the fitted queries, and samples their abilities and the queries' residuals exactly, through the first network with its
-weights fixed; it compares the products of experts, which find the same in closed form: SDs, and mean probabilities of the very cells.
+Both append JSON lines to benchmarks/results/nirt-posteriors.jsonl. ``placing``: LLMs of known ability answer fitted queries; time, error,
+coverage and k-hat. ``nuts`` simulates LLMs that answer some of the fitted queries, and samples their abilities and the queries' residuals
+exactly, through the first network with its weights fixed; it compares the products of experts, which find the same in closed form: SDs, and
+mean probabilities of the very cells.
 """
 
 import argparse
