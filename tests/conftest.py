@@ -93,6 +93,14 @@ def testlet_fit(bank: Callable[..., xr.Dataset]) -> "Posterior":
 
 
 @pytest.fixture(scope="session")
+def small_stack(small_fit: "Posterior", small_nirt: "Posterior") -> "Posterior":
+    """Both as one model."""
+    from bayes_irt_router.inference.stacking import stack
+
+    return stack([small_fit, small_nirt])
+
+
+@pytest.fixture(scope="session")
 def small_nirt(bank: Callable[..., xr.Dataset]) -> "Posterior":
     """A NIRT of four abilities, two networks and a few steps: badly trained, but it has all that a fit has."""
     from bayes_irt_router.inference.neural_fitting import fit_nirt

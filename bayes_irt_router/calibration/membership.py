@@ -24,6 +24,7 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
 from bayes_irt_router.inference.posterior import ANCESTOR, ANSWER_LENGTH, Posterior
+from bayes_irt_router.inference.stacking import each_member, refuse_stack
 from bayes_irt_router.irt.answer_length import with_later_llm
 
 CALIBRATED = "calibrated LLM"
@@ -55,8 +56,9 @@ def with_llm(
         characters: length of the asked queries' texts, by query id, where known.
 
     Raises:
-        InputError: the placement is over some of the draws only.
+        InputError: the placement is over some of the draws only, or the model is a stack.
     """
+    refuse_stack(posterior, "placing an LLM")
     if len(placement.index) != posterior.size:
         raise InputError(
             f"{llm} was placed over {len(placement.index)} of {posterior.size} draws; place it over all of them."
@@ -195,7 +197,9 @@ def _changed(
     change: dict[str, Any],
     names: Mapping[str, str | None],
 ) -> Posterior:
-    """With other groups and costs; LLMs of `names` have another name, or None, in what was noted of them."""
+    """With other groups and costs; LLMs of `names` have another name, or None, in what was noted of them. Of a stack, every model."""
+    if posterior.stacked:
+        return each_member(posterior, lambda one: _changed(one, group, cost, change, names))
     calibrations = [report_renamed(one, names) for one in posterior.record.get("calibrations", [])]
     record = {
         **posterior.record,

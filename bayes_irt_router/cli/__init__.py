@@ -22,6 +22,7 @@ from bayes_irt_router.cli.llms import llms
 from bayes_irt_router.cli.report import report
 from bayes_irt_router.cli.route import route
 from bayes_irt_router.cli.simulate import simulate
+from bayes_irt_router.cli.stack import stack
 
 app = typer.Typer(
     name="birt",
@@ -91,6 +92,10 @@ app.command(
         "birt fit --responses r.csv --queries q.csv --traits 2 --prior difficulty_residual=1 --output MODEL",
     ),
 )(fit)
+app.command(
+    help="Make one model of several that were fitted to the same data; it predicts with the mixture of their posteriors.",
+    epilog=examples("birt stack MIRT NIRT --output MODEL"),
+)(stack)
 app.command(
     help="Choose an LLM for each prompt, and say why.",
     epilog=examples(

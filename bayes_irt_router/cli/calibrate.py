@@ -182,11 +182,13 @@ def calibrate(
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.population import require_queries
+    from bayes_irt_router.inference.stacking import refuse_stack
     from bayes_irt_router.inference.storage import RECORD, load
 
     if output is not None:
         rehearse_directory(output, replaces=RECORD)
     posterior = load(folder)
+    refuse_stack(posterior, "placing an LLM")
     if queries is None:
         require_queries(posterior, "calibration without queries of your own (--queries)")
     if not posterior.gate.passed:

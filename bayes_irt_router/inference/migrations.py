@@ -80,7 +80,12 @@ def _unaligned(old: Content) -> Content:
     return replace(old, groups={**old.groups, "posterior": aligned})
 
 
-MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _unaligned)
+def _alone(old: Content) -> Content:
+    """Up to version 4 there were no stacks: every model predicted by itself."""
+    return replace(old, record={**old.record, "stacked": 0})
+
+
+MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _unaligned, _alone)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

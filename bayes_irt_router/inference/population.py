@@ -8,6 +8,7 @@ import xarray as xr
 from bayes_irt_router.data.feature_map import FeatureMap
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.stacking import each_member
 
 KEPT = "queries_kept"  # entry of the record's `data`; absent from models that have kept theirs
 
@@ -23,6 +24,8 @@ def without_queries(posterior: Posterior, draws: int) -> Posterior:
         posterior: the fitted model.
         draws: at most this many are kept.
     """
+    if posterior.stacked:
+        return each_member(posterior, lambda one: without_queries(one, draws))
     thinned = posterior.thin(draws)
     groups = {name: node.to_dataset() for name, node in thinned.tree.children.items()}
     groups = {

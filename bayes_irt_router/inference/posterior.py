@@ -29,6 +29,7 @@ class Posterior:
         record: how the fit came about, ready for JSON: kind of model, its settings and priors, sampler, seed, encoder, data
             fingerprint, cost model, versions, device, time.
         texts: the fitted queries' texts, when they were to be kept.
+        stacked: other models of the same data that predict together with this one, see :func:`stack`; none of them is a stack itself.
     """
 
     tree: xr.DataTree
@@ -36,6 +37,7 @@ class Posterior:
     gate: ConvergenceGate
     record: dict[str, Any]
     texts: tuple[str, ...] | None = None
+    stacked: tuple["Posterior", ...] = ()
 
     @property
     def draws(self) -> xr.Dataset:
@@ -70,7 +72,7 @@ class Posterior:
         return int(sizes["chain"] * sizes["draw"])
 
     def thin(self, draws: int) -> "Posterior":
-        """A copy with at most this many draws, evenly spaced in each chain, equally many of each chain.
+        """A copy with at most this many draws, evenly spaced in each chain, equally many of each chain; what is stacked stays as it is.
 
         Raises:
             InputError: fewer draws than chains.

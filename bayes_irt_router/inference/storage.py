@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVAN
 
 SCHEMA_VERSION = newest_version(MIGRATIONS)
 RECORD, DRAWS, TEXTS = "model.json", "posterior.nc", "texts.parquet"
+STACKED = "stacked"  # folder of the other models of a stack
 CALIBRATION = "calibration.json"  # what `birt calibrate` asked and learned
 # What prediction, routing and the summaries read; a folder without it is refused when loaded, not later.
 COMMON = {
@@ -78,17 +80,31 @@ def save(posterior: Posterior, directory: Path, calibration: Mapping[str, Any] |
 
     ``posterior.nc`` is a NetCDF file of the groups ``posterior``, ``sample_stats``, ``queries``, ``llms``, ``feature_map``, ``gate``
     and, where there is one, ``answer_length`` (``xarray.open_datatree`` reads it); ``model.json`` holds the record;
-    ``texts.parquet`` exists only if texts were kept, ``calibration.json`` only if a report of a calibration is given.
+    ``texts.parquet`` exists only if texts were kept, ``calibration.json`` only if a report of a calibration is given. The other models
+    of a stack are folders of the same kind in ``stacked``.
 
     Raises:
         InputError: the folder exists and is neither empty nor a model folder.
     """
+    with atomic_directory(directory, replaces=RECORD) as folder:
+        _write(posterior, folder)
+        for number, other in enumerate(posterior.stacked, start=2):
+            one = folder / STACKED / f"{number}"
+            one.mkdir(parents=True)
+            _write(other, one)
+        if calibration is not None:
+            write_json(folder / CALIBRATION, calibration)
+
+
+def _write(posterior: Posterior, folder: Path) -> None:
+    """One model into an empty folder."""
     groups = {name: node.to_dataset() for name, node in posterior.tree.children.items()}
     groups["feature_map"] = posterior.feature_map.to_dataset()
     groups["gate"] = xr.Dataset.from_dataframe(posterior.gate.table).rename(index="entry")
     record = {
         "schema_version": SCHEMA_VERSION,
         **posterior.record,
+        "stacked": len(posterior.stacked),
         "gate": {
             "passed": posterior.gate.passed,
             "verdict": posterior.gate.verdict,
@@ -98,16 +114,13 @@ def save(posterior: Posterior, directory: Path, calibration: Mapping[str, Any] |
             "training": posterior.gate.training,
         },
     }
-    with atomic_directory(directory, replaces=RECORD) as folder:
-        xr.DataTree.from_dict({name: _plain(group) for name, group in groups.items()}).to_netcdf(
-            folder / DRAWS, engine="h5netcdf", encoding={f"/{n}": _compressed(g) for n, g in groups.items()}
-        )
-        if posterior.texts is not None:
-            ids = groups["queries"]["query"].values
-            write_table(folder / TEXTS, pd.DataFrame({"query_id": ids, "text": posterior.texts}))
-        if calibration is not None:
-            write_json(folder / CALIBRATION, calibration)
-        write_json(folder / RECORD, record)
+    xr.DataTree.from_dict({name: _plain(group) for name, group in groups.items()}).to_netcdf(
+        folder / DRAWS, engine="h5netcdf", encoding={f"/{n}": _compressed(g) for n, g in groups.items()}
+    )
+    if posterior.texts is not None:
+        ids = groups["queries"]["query"].values
+        write_table(folder / TEXTS, pd.DataFrame({"query_id": ids, "text": posterior.texts}))
+    write_json(folder / RECORD, record)
 
 
 def load(directory: Path) -> Posterior:
@@ -117,6 +130,17 @@ def load(directory: Path) -> Posterior:
         InputError: the folder is missing, damaged, of another program, or written by a newer version.
     """
     directory = Path(directory)
+    first, others = _read(directory)
+    folders = [directory / STACKED / f"{2 + k}" for k in range(others)]
+    if missing := [one.name for one in folders if not one.is_dir()]:
+        raise InputError(
+            f"{directory} is incomplete (model {', '.join(missing)} of the stack); copy the whole folder, or stack again."
+        )
+    return replace(first, stacked=tuple(_read(one)[0] for one in folders))
+
+
+def _read(directory: Path) -> tuple[Posterior, int]:
+    """One model, and how many others are stacked with it."""
     record, version = _read_record(directory)
     try:
         with xr.open_datatree(directory / DRAWS, engine="h5netcdf") as opened:
@@ -152,7 +176,7 @@ def load(directory: Path) -> Posterior:
     if missing:
         raise InputError(f"{directory} is incomplete ({', '.join(missing)}); copy it again, or fit again.")
     try:
-        told = record.pop("gate")
+        told, others = record.pop("gate"), int(record.pop("stacked"))
         table = groups.pop("gate").to_dataframe().reset_index(drop=True)
         gate = ConvergenceGate(
             table, told["chains"], told["divergent"], tuple(told["complaints"]), told.get("training", "")
@@ -163,7 +187,7 @@ def load(directory: Path) -> Posterior:
             texts = tuple(pd.read_parquet(directory / TEXTS)["text"])
     except (KeyError, TypeError, OSError, ValueError) as error:
         raise InputError(f"{directory} is incomplete ({error}); copy it again, or fit again.") from None
-    return Posterior(xr.DataTree.from_dict(groups), feature_map, gate, record, texts)
+    return Posterior(xr.DataTree.from_dict(groups), feature_map, gate, record, texts), others
 
 
 def load_calibration(directory: Path) -> dict[str, Any] | None:

@@ -38,6 +38,7 @@ def model_json(posterior: Posterior, level: float = 0.89) -> dict[str, Any]:
     content = {
         "schema_version": SCHEMA_VERSION,
         **posterior.record,
+        "stacked": [one.record for one in posterior.stacked],
         "draws_kept": posterior.size,
         "texts_kept": posterior.texts is not None,
         "gate": {
@@ -124,6 +125,7 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
     splits = f" (split {', '.join(data['splits'])})" if data["splits"] else ""
     return [
         ("kind", f"{record['kind']}, {model['traits']} traits"),
+        *_stacked(posterior),
         (
             "LLM covariates",
             ", ".join([*model.get("covariates", ()), *(["family"] if model.get("families") else [])])
@@ -154,6 +156,12 @@ def _facts(posterior: Posterior) -> list[tuple[str, str]]:
         ("texts", "kept" if posterior.texts is not None else "not kept"),
         *_changes(record),
     ]
+
+
+def _stacked(posterior: Posterior) -> list[tuple[str, str]]:
+    """What predicts together with the model; nothing is said where it predicts by itself."""
+    kinds = [f"{one.record['kind']}, {one.record['model']['traits']} traits" for one in posterior.stacked]
+    return [("stacked with", "; ".join(kinds))] if kinds else []
 
 
 def _changes(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,11 +1,13 @@
 """Posterior predictive correctness of unseen queries: the one container that every backend returns."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.stacking import members
 from bayes_irt_router.irt.response import (
     abilities,
     drawn_items,
@@ -32,6 +34,8 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
     ``familiarity`` (query), in [0, 1], says how much of the kernel's effect the training queries can speak about: 1 where they lie
     close, 0 where there are none.
 
+    Of a stack of M models every M-th draw is one of the same model, and familiarity is their mean.
+
     Args:
         posterior: the fitted model.
         queries: with ``embedding`` (query, embedding_dim) and ``surface`` (query, surface_feature), as featurize() makes them.
@@ -40,6 +44,8 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
     Raises:
         InputError: embedding or a surface feature that the model needs is missing.
     """
+    if posterior.stacked:
+        return _mixture(members(posterior), queries, rng)
     queries = posterior.feature_map.apply(queries)
     draws = posterior.draws
     shape = (draws.sizes["chain"], draws.sizes["draw"], queries.sizes["query"], draws.sizes["llm"])
@@ -63,6 +69,45 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
             "llm": posterior.llm,
         },
     )
+
+
+def _mixture(models: tuple[Posterior, ...], queries: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+    """Draws of all models in turn, in chains as long and as many as the first model's."""
+    draws = models[0].tree["posterior"]
+    size = models[0].size
+    parts = []
+    for number, model in enumerate(models):
+        wanted = len(range(number, size, len(models)))
+        parts.append(_of_draws(predict(_lean(model, wanted), queries, rng), wanted))
+    mixed = {}
+    for name in ("p_correct", "p_correct_conditional"):
+        values = np.empty((size, queries.sizes["query"], len(models[0].llm)), dtype=np.float32)
+        for number, part in enumerate(parts):
+            values[number :: len(models)] = part[name].values
+        mixed[name] = (DIMS, values.reshape(draws.sizes["chain"], -1, *values.shape[1:]))
+    return xr.Dataset(
+        mixed | {"familiarity": ("query", np.mean([part["familiarity"].values for part in parts], axis=0))},
+        coords={
+            "chain": draws["chain"].values,
+            "draw": draws["draw"].values,
+            "query": queries["query"].values,
+            "llm": models[0].llm,
+        },
+    )
+
+
+def _lean(posterior: Posterior, draws: int) -> Posterior:
+    """At most so many draws, or one a chain, without the fitted queries' own parameters, which prediction does not read."""
+    groups = {str(name): node.to_dataset() for name, node in posterior.tree.children.items()}
+    groups["posterior"] = groups["posterior"].drop_dims("query", errors="ignore")
+    chains = groups["posterior"].sizes["chain"]
+    return replace(posterior, tree=xr.DataTree.from_dict(groups)).thin(max(draws, chains))
+
+
+def _of_draws(predicted: xr.Dataset, draws: int) -> xr.Dataset:
+    """Exactly so many draws, evenly spaced over all chains; some more than once where there are not as many."""
+    flat = predicted.stack(sample=("chain", "draw")).transpose("sample", ...)
+    return flat.isel(sample=np.arange(draws) * flat.sizes["sample"] // draws)
 
 
 def predict_in_batches(

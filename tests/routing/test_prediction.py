@@ -6,6 +6,7 @@ import xarray as xr
 from scipy.stats import norm
 
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.inference.stacking import members, stack
 from bayes_irt_router.routing.prediction import predict, predict_in_batches
 
 ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
@@ -14,7 +15,7 @@ QUADRATURE = {"mirt": 2e-4, "nirt": 5e-3}
 ARRAYS = ("p_correct", "p_correct_conditional")
 
 # Every backend that predicts: the name of the fixture that gives its fitted model.
-BACKENDS = ["small_fit", "small_nirt"]
+BACKENDS = ["small_fit", "small_nirt", "small_stack"]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -68,9 +69,8 @@ def test_conditional_predictions_average_to_the_integrated_one(posterior, querie
     np.testing.assert_allclose(integrated, integrated[:, :, :1] * np.ones((1, 1, repeats, 1)), atol=1e-5)
     error = conditional.std(axis=2) / np.sqrt(repeats)
     difference = np.abs(conditional.mean(axis=2) - integrated[:, :, 0])
-    assert (
-        difference < norm.isf(ERROR_RATE / 2 / difference.size) * error + QUADRATURE[posterior.record["kind"]]
-    ).all()
+    exact = max(QUADRATURE[one.record["kind"]] for one in members(posterior))
+    assert (difference < norm.isf(ERROR_RATE / 2 / difference.size) * error + exact).all()
 
 
 def test_conditional_draws_spread_wider(posterior, queries):
@@ -139,3 +139,32 @@ def test_strange_queries_are_less_familiar_and_less_certain(small_fit, queries):
 def test_queries_without_features_are_refused(posterior, queries):
     with pytest.raises(InputError, match="no embedding"):
         predict(posterior, queries.drop_vars("embedding"), generator())
+
+
+def test_a_stack_holds_the_draws_of_its_models_in_turn(small_fit, small_nirt, queries):
+    """Every other draw is the MIRT's; the NIRT has 40 draws, and each is there five times."""
+    mixed = predict(stack([small_fit, small_nirt]), queries, generator())["p_correct"]
+    flat = mixed.values.reshape(small_fit.size, *mixed.shape[2:])
+    own = predict(small_fit.thin(small_fit.size // 2), queries, generator())["p_correct"].values
+    np.testing.assert_array_equal(flat[::2], own.reshape(-1, *own.shape[2:]))
+    other = predict(small_nirt, queries, generator())["p_correct"].values.reshape(40, *own.shape[2:])
+    nearest = np.abs(flat[1::2, None] - other[None]).max(axis=(2, 3)).argmin(axis=1)
+    np.testing.assert_array_equal(flat[1::2], other[nearest])
+    assert np.bincount(nearest, minlength=40).tolist() == [5] * 40
+
+
+def test_a_stack_predicts_what_its_models_predict_on_average(small_fit, small_nirt, queries):
+    means = [
+        predict(one, queries, generator())["p_correct"].mean(("chain", "draw")).values
+        for one in (stack([small_fit, small_nirt]), small_fit, small_nirt)
+    ]
+    # Half of the MIRT's 400 draws are left out: five standard errors of their mean.
+    sd = predict(small_fit, queries, generator())["p_correct"].std(("chain", "draw")).values
+    assert (np.abs(means[0] - (means[1] + means[2]) / 2) < 5 * sd / np.sqrt(200)).all()
+
+
+def test_a_stack_of_a_model_with_itself_changes_nothing_but_the_noise(small_fit, queries):
+    alone = predict(small_fit, queries, generator())["p_correct"].mean(("chain", "draw"))
+    twice = predict(stack([small_fit, small_fit]), queries, generator())["p_correct"]
+    sd = predict(small_fit, queries, generator())["p_correct"].std(("chain", "draw"))
+    assert (np.abs(twice.mean(("chain", "draw")) - alone) < 5 * sd / np.sqrt(200)).all()
