@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayes_irt_router.data.canonical import data_fingerprint
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.evaluation.fold_runs import R_HAT, usable
+from bayes_irt_router.evaluation.fold_fits import R_HAT, usable
 from bayes_irt_router.evaluation.protocols import Fold, Protocol, fold_count, make_fold
 from bayes_irt_router.evaluation.splits import read_splits
 from bayes_irt_router.routing.router import Router

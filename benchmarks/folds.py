@@ -4,7 +4,8 @@
 
 writes benchmarks/results/folds/NAME-PROTOCOL.jsonl, NAME being the data folder's. Posteriors and predictions
 stay in runs/folds/NAME, and a fold that is there already is not fitted again: interrupt and repeat at will.
-`benchmarks/pool.py` makes one table of the folds.
+`benchmarks/pool.py` makes one table of the folds. With ``--stack`` the MIRT is stacked with a NIRT, and the stack is judged as the model,
+with both parts beside it; the lines go to NAME-PROTOCOL-stack.jsonl.
 """
 
 import argparse
@@ -17,12 +18,14 @@ from bayes_irt_router.data.canonical import read_dataset
 from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.baselines.catalogue import all_baselines
-from bayes_irt_router.evaluation.fold_runs import FoldSettings, run_folds, write_lines
+from bayes_irt_router.evaluation.fold_fits import FoldSettings
+from bayes_irt_router.evaluation.fold_runs import run_folds, write_lines
 from bayes_irt_router.evaluation.protocols import PROTOCOLS, fold_count, make_fold
 from bayes_irt_router.evaluation.splits import read_splits
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.irt.llm_covariates import COVARIATES
 from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.nirt import NIRT
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "folds"
@@ -46,6 +49,7 @@ def main() -> None:
         "--target-accept", type=float, default=None, help="(default: by the number of answers)"
     )
     parser.add_argument("--assume-output-tokens", type=int, default=None)
+    parser.add_argument("--stack", action="store_true", help="of the MIRT and a NIRT")
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--refit-unconverged", action="store_true", help="fit folds above r-hat 1.05 again")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of posteriors and predictions")
@@ -65,13 +69,14 @@ def main() -> None:
             target_accept=arguments.target_accept,
         ),
         assume_output_tokens=arguments.assume_output_tokens,
+        nirt=NIRT() if arguments.stack else None,
         baselines=() if arguments.no_baselines else all_baselines(),
         seed=arguments.seed,
         refit_unconverged=arguments.refit_unconverged,
         provenance={"data": name, **provenance()},
     )
     folds = [make_fold(data, splits, arguments.protocol, index, seed=arguments.seed) for index in wanted]
-    target = HERE / "results" / "folds" / f"{name}-{arguments.protocol}.jsonl"
+    target = HERE / "results" / "folds" / f"{name}-{arguments.protocol}{'-stack' * arguments.stack}.jsonl"
     for result in run_folds(folds, settings, arguments.runs / name, Encoder()):
         write_lines(target, [result.line])
         line = result.line

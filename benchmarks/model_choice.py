@@ -1,10 +1,11 @@
-"""Which MIRT predicts best: variants by NUTS on four fifths of the train split, judged on the fifth; the test split is never read.
+"""Which model predicts best: variants fitted to four fifths of the train split, judged on the fifth; the test split is never read.
 
     .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "3;3 without testlets"
+    .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "3;nirt;3 with nirt"
 
-A variant is a number of traits, maybe "without testlets". Appends a line for each variant to
-benchmarks/results/model-choice-NAME.jsonl: held-out log loss, its paired difference to the first variant with a 95 % interval by
-bootstrap over queries, and how the chains mixed. Five minutes a variant on two cores.
+A variant is a MIRT with a number of traits, maybe "without testlets"; a "nirt"; or a MIRT "with nirt", the stack of the two. Appends a line
+for each variant to benchmarks/results/model-choice-NAME.jsonl: held-out log loss, its paired difference to the first variant with a 95 %
+interval by bootstrap over queries, and how the chains mixed. Five minutes a variant on two cores; no model is fitted twice.
 """
 
 import argparse
@@ -17,13 +18,19 @@ import xarray as xr
 from provenance import provenance
 
 from bayes_irt_router.data.canonical import read_dataset, select_split
+from bayes_irt_router.data.embedding_cache import embed_texts
 from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.data.featurize import featurize
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.evaluation.metrics import auc, calibration_slope
 from bayes_irt_router.inference.fitting import fit
+from bayes_irt_router.inference.neural_fitting import fit_nirt
 from bayes_irt_router.inference.nuts import NUTS
+from bayes_irt_router.inference.posterior import Posterior
+from bayes_irt_router.inference.stacking import stack
 from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.nirt import NIRT
+from bayes_irt_router.irt.relevance import from_descriptions
 from bayes_irt_router.routing.prediction import predict_in_batches
 
 RESULTS = Path(__file__).parent / "results"
@@ -39,13 +46,36 @@ def held_out(task: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return held
 
 
-def run(train: xr.Dataset, judged: xr.Dataset, variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    traits, *rest = variant.split(maxsplit=1)
-    model = MIRT(traits=int(traits), testlets=rest != ["without testlets"])
-    sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
-    posterior = fit(
-        model, train, sampler, seed=arguments.seed, assume_output_tokens=arguments.assume_output_tokens
-    )
+def fitted(
+    train: xr.Dataset, variant: str, known: dict[str, Posterior], arguments: argparse.Namespace
+) -> Posterior:
+    """The model of a variant; kept in ``known``, and taken from there."""
+    if variant not in known:
+        mirt, stacked, _ = variant.partition(" with nirt")
+        seed, tokens = arguments.seed, arguments.assume_output_tokens
+        if stacked:
+            known[variant] = stack([fitted(train, one, known, arguments) for one in (mirt, "nirt")])
+        elif variant == "nirt":
+            descriptions = embed_texts([one.description for one in NIRT().abilities], Encoder())
+            known[variant] = fit_nirt(
+                NIRT(),
+                train,
+                relevance=from_descriptions(descriptions),
+                seed=seed,
+                assume_output_tokens=tokens,
+            )
+        else:
+            traits, *rest = variant.split(maxsplit=1)
+            model = MIRT(traits=int(traits), testlets=rest != ["without testlets"])
+            sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
+            known[variant] = fit(model, train, sampler, seed=seed, assume_output_tokens=tokens)
+    return known[variant]
+
+
+def run(
+    judged: xr.Dataset, variant: str, posterior: Posterior, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Predictions of the held-out queries and what they are worth."""
     rng = np.random.default_rng(arguments.seed)
     p = np.concatenate(
         [
@@ -66,7 +96,7 @@ def run(train: xr.Dataset, judged: xr.Dataset, variant: str, arguments: argparse
         "worst": str(table["name"].iloc[int(table["r_hat"].argmax())]),
         "share_of_quantities_above_1.05": float((table["r_hat"] > 1.05).mean()),
         "smallest_ess": float(table[["ess_bulk", "ess_tail"]].min().min()),
-        "leapfrog_steps": posterior.record["leapfrog_steps"],
+        "leapfrog_steps": posterior.record.get("leapfrog_steps"),
         "seconds": posterior.record["seconds"],
         "loss": loss,
     }
@@ -92,9 +122,9 @@ def main() -> None:
     count = judged["trials"].values.sum(axis=1)
     path = RESULTS / f"model-choice-{arguments.data.name}.jsonl"
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    first = None
-    for variant in arguments.variants.split(";"):
-        found = run(train, judged, variant.strip(), arguments)
+    first, known = None, dict[str, Posterior]()
+    for variant in (one.strip() for one in arguments.variants.split(";")):
+        found = run(judged, variant, fitted(train, variant, known, arguments), arguments)
         loss = found.pop("loss")
         first = loss if first is None else first
         resampled = np.random.default_rng(1).integers(len(loss), size=(RESAMPLES, len(loss)))

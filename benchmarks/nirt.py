@@ -6,8 +6,9 @@
 
 ``folds`` fits the query folds of splits.json, keeps judged queries in runs/nirt/NAME (a fold that is there is not run again), and writes
 benchmarks/results/nirt-NAME.jsonl, one line a fold and one of all folds pooled. With ``--mirt``, a folder of `benchmarks/folds.py`, the
-MIRT's predictions of the same cells join, and a stack: ``logit p = b_0 + b_1 logit p_MIRT + b_2 logit p_NIRT``, its weights fitted to the
-other folds; paired differences are told to the NIRT and to the MIRT. ``shipped`` does the same for the shipped train and test splits.
+MIRT's predictions of the same cells join, a stack, ``logit p = b_0 + b_1 logit p_MIRT + b_2 logit p_NIRT``, its weights fitted to the
+other folds, and the mixture that `birt stack` makes, ``p = (p_MIRT + p_NIRT) / 2``; paired differences are told to the NIRT and the MIRT.
+``shipped`` does the same for the shipped train and test splits.
 ``scales`` trains on the first fold's train with several prior SDs of the heads of relevance, and prints each network's best log loss on the
 queries it left out: a choice inside train.
 """
@@ -54,6 +55,7 @@ HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "nirt"
 RESULTS = HERE / "results"
 PUBLISHED: tuple[Baseline, ...] = (PointEstimateNIRT("embedding"), PointEstimateNIRT("features"))
+STACKS = ("stack", "mixture")
 POOLED = -1  # number of the line of all folds
 
 
@@ -177,7 +179,7 @@ def with_mirt(judged: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
 
 
 def stacked(all_judged: list[xr.Dataset]) -> list[xr.Dataset]:
-    """A logistic stack of MIRT and NIRT, its three numbers fitted to the cells of the other folds."""
+    """A logistic stack of MIRT and NIRT, its three numbers fitted to the cells of the other folds, and their mixture with equal weights."""
     from sklearn.linear_model import LogisticRegression
 
     def columns(some: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -201,9 +203,11 @@ def stacked(all_judged: list[xr.Dataset]) -> list[xr.Dataset]:
         print(
             f"stack without fold {k}: {fitted.intercept_[0]:+.3f}, MIRT {fitted.coef_[0, 0]:.2f}, NIRT {fitted.coef_[0, 1]:.2f}"
         )
-        extra = one.sel(predictor=[MODEL]).assign_coords(predictor=["stack"])
-        extra = extra.assign(p=extra["p"].copy(data=mixed[None]))
-        result.append(xr.concat([one, extra], dim="predictor", data_vars="minimal"))
+        beside = [one]
+        for name, values in (("stack", mixed), ("mixture", p.mean(axis=0))):
+            extra = one.sel(predictor=[MODEL]).assign_coords(predictor=[name])
+            beside.append(extra.assign(p=extra["p"].copy(data=values[None])))
+        result.append(xr.concat(beside, dim="predictor", data_vars="minimal"))
     return result
 
 
@@ -215,7 +219,7 @@ def scores(all_judged: list[xr.Dataset], seed: int) -> dict[str, Any]:
     return {
         "prediction": prediction_scores(all_judged),
         "log_loss_minus_nirt": {name: asdict(one) for name, one in differences.items()},
-        "log_loss_minus_mirt": {name: asdict(to_mirt[name]) for name in (MODEL, "stack") if name in to_mirt},
+        "log_loss_minus_mirt": {name: asdict(to_mirt[name]) for name in (MODEL, *STACKS) if name in to_mirt},
         "calibration": calibration(all_judged, rng),
     }
 

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/pool.py --data zeroeval --protocol queries
 
 prints it as text, and writes benchmarks/results/pooled-NAME-PROTOCOL.json and .md. Folds above r-hat 1.05
-are left out (unless `--unconverged`), and it says so.
+are left out (unless `--unconverged`), and it says so. With ``--stack`` the same of the stack of MIRT and NIRT.
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, help="name of the data set")
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument("--stack", action="store_true", help="folds that were judged with a stack")
     parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument(
         "--unconverged", action="store_true", help="keep folds that are not usable, and say so"
@@ -47,10 +48,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    name = f"{Path(arguments.data).name}-{arguments.protocol}"
+    suffix = "-stack" if arguments.stack else ""
+    name = f"{Path(arguments.data).name}-{arguments.protocol}{suffix}"
     lines = read_lines(RESULTS / "folds" / f"{name}.jsonl")
     runs = arguments.runs / Path(arguments.data).name
-    judged, excluded = read_folds(runs, arguments.protocol, lines, unconverged=arguments.unconverged)
+    judged, excluded = read_folds(
+        runs, arguments.protocol, lines, unconverged=arguments.unconverged, suffix=suffix
+    )
     of_tasks = arguments.protocol == "tasks"
     found = pool(judged, seed=arguments.seed, excluded=excluded, tasks=of_tasks)
     tables = [("Prediction", found.prediction_table()), ("Routing", found.routing_table())]
@@ -66,7 +70,7 @@ def main() -> None:
     )
     notes = [facts, *found.calibration_sentences(), *excluded]
     if of_tasks:
-        familiar = [load_judged(path) for path in sorted(runs.glob("queries-*.nc"))]
+        familiar = [load_judged(path) for path in sorted(runs.glob(f"queries-?{suffix}.nc"))]
         ratio = widening(judged, familiar)
         if ratio == ratio:
             notes.append(
@@ -88,8 +92,8 @@ def main() -> None:
             ]
         ),
     }
-    for suffix, text in written.items():
-        with atomic_path(RESULTS / f"pooled-{name}{suffix}") as temporary:
+    for ending, text in written.items():
+        with atomic_path(RESULTS / f"pooled-{name}{ending}") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     print(f"Written to {RESULTS / f'pooled-{name}'}.json and .md.")
 

@@ -38,6 +38,7 @@ COMMANDS = (
     "convert",
     "collect",
     "fit",
+    "stack",
     "route",
     "evaluate",
     "frontier",

@@ -1,67 +1,38 @@
 """Running folds: each is fitted once, judged once, and picked up where an earlier run stopped.
 
 In a folder of runs, which is no part of the repository, fold `queries-0` has a model folder `queries-0` and
-the judged queries `queries-0.nc`. Whichever exists is not made again.
+the judged queries `queries-0.nc`; where the MIRT is stacked with a NIRT also `queries-0-nirt` and `queries-0-stack.nc`.
+Whichever exists is not made again.
 """
 
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from bayes_irt_router.data.canonical import data_fingerprint
 from bayes_irt_router.data.encoder import TextEncoder
-from bayes_irt_router.data.featurize import featurize
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.evaluation.baselines.catalogue import all_baselines
 from bayes_irt_router.evaluation.baselines.contract import Baseline
 from bayes_irt_router.evaluation.choice_scores import reward_differences
 from bayes_irt_router.evaluation.choices import ALPHAS
 from bayes_irt_router.evaluation.evaluate import evaluation_of
+from bayes_irt_router.evaluation.fold_fits import FoldSettings, fold_nirt, fold_posterior, usable
 from bayes_irt_router.evaluation.judged import judge, load_judged, save_judged, training_facts
 from bayes_irt_router.evaluation.prediction_scores import log_loss_differences
 from bayes_irt_router.evaluation.predictions import MODEL, point_estimate, predict_baselines, predict_model
 from bayes_irt_router.evaluation.protocols import Fold
-from bayes_irt_router.inference.fitting import fit
-from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.inference.posterior import Posterior
-from bayes_irt_router.inference.storage import load, save
-from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.inference.stacking import stack
 from bayes_irt_router.routing.router import Router
 
 # 2: costs are predicted by the answer-length posterior; 3: what the baselines were is told; 4: graded scores are replicated as such, and
 # the posterior SD and the familiarity are kept
 SCHEMA_VERSION = 4
-PREDICTED = ("cell", "LLM mean", "A Cov")  # quantities of the gate that predictions are made of
-R_HAT = 1.05
-"""The draws of a fold are usable up to this; less strict than the gate, because folds are pooled."""
-
-
-@dataclass(frozen=True)
-class FoldSettings:
-    """How folds are fitted and judged.
-
-    Attributes:
-        model, sampler, assume_output_tokens: as `fit` takes them.
-        baselines: what is fitted beside the model.
-        seed: of everything random.
-        refit_unconverged: whether a fold whose stored draws are not usable is fitted again.
-        provenance: what else a fold's line shall say, such as the commit.
-    """
-
-    model: MIRT = field(default_factory=MIRT)
-    sampler: NUTS = field(default_factory=NUTS)
-    assume_output_tokens: int | None = None
-    baselines: Sequence[Baseline] = field(default_factory=all_baselines)
-    seed: int = 0
-    refit_unconverged: bool = False
-    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +64,23 @@ def run_fold(
     Raises:
         InputError: what is stored under the fold's name was fitted to other data or with another model.
     """
-    posterior, seconds = _posterior(fold, settings, runs, encoder, cache_dir, progress)
+    posterior, seconds = fold_posterior(fold, settings, runs, encoder, cache_dir, progress)
     path = runs / f"{fold.name}.nc"
-    wanted = {MODEL, *(baseline.name for baseline in settings.baselines)}
+    parts: dict[str, Posterior] = {}
+    if settings.nirt is not None:
+        nirt = fold_nirt(fold, settings, settings.nirt, runs, encoder, cache_dir, progress)
+        seconds["fit_nirt"] = float(nirt.record["seconds"])
+        path = runs / f"{fold.name}-stack.nc"
+        parts = {"mirt": posterior, "nirt": nirt}
+        posterior = stack([posterior, nirt])
+    wanted = {MODEL, *parts, *(baseline.name for baseline in settings.baselines)}
     if path.exists():
         judged = load_judged(path)
         line = json.loads(judged.attrs["line"])
         same = (
             line["schema_version"] == SCHEMA_VERSION
             and line["fitted"] == posterior.record["fitted"]
+            and line.get("stacked", []) == _stacked(posterior)
             and line["seed"] == settings.seed
             and line["baselines"] == _told(settings.baselines)
         )
@@ -112,11 +91,14 @@ def run_fold(
     start = time.perf_counter()
     predicted = predict_model(posterior, test, np.random.default_rng(settings.seed))
     seconds["predict"] = round(time.perf_counter() - start, 1)
+    alone = {
+        name: predict_model(one, test, np.random.default_rng(settings.seed)) for name, one in parts.items()
+    }
     found = predict_baselines(settings.baselines, train, test, seed=settings.seed, progress=progress)
     judged, notes = judge(
         test,
         training_facts(router.posterior, test),
-        {MODEL: predicted, **{name: point_estimate(p) for name, p in found.means.items()}},
+        {MODEL: predicted, **alone, **{name: point_estimate(p) for name, p in found.means.items()}},
         ALPHAS,
         settings.seed,
     )
@@ -131,69 +113,14 @@ def run_fold(
     return FoldResult(json.loads(text), judged)
 
 
-def _posterior(
-    fold: Fold,
-    settings: FoldSettings,
-    runs: Path,
-    encoder: TextEncoder,
-    cache_dir: Path | None,
-    progress: bool,
-) -> tuple[Posterior, dict[str, float]]:
-    """The stored posterior, if it is this fold's and usable; else a new one, stored."""
-    directory = runs / fold.name
-    if directory.exists():
-        posterior = load(directory)
-        if posterior.record["data"]["fingerprint"] != data_fingerprint(fold.train):
-            raise InputError(
-                f"{directory} was fitted to other data than this fold's; use another folder of runs."
-            )
-        again = settings.refit_unconverged and not usable(posterior)
-        wanted: dict[str, Any] = {"model": settings.model.to_dict()}
-        if not again:
-            sampler = settings.sampler.for_answers(int(fold.train["trials"].sum()))
-            wanted |= {"seed": settings.seed, "sampler": sampler.to_dict()}
-        if other := [
-            name for name, value in wanted.items() if posterior.record[name] != json.loads(json.dumps(value))
-        ]:
-            raise InputError(
-                f"{directory} was fitted with another {' and '.join(other)}; use another folder of runs (--runs), or the same settings."
-            )
-        if not again:
-            return posterior, {"fit": float(posterior.record["seconds"])}
-    posterior = fit(
-        settings.model,
-        featurize(fold.train, encoder, cache_dir, progress),
-        settings.sampler,
-        seed=settings.seed,
-        assume_output_tokens=settings.assume_output_tokens,
-        progress=progress,
-    )
-    commit = settings.provenance.get("commit", "")
-    posterior = replace(posterior, record={**posterior.record, "commit": commit})
-    save(posterior, directory)
-    return posterior, {"fit": float(posterior.record["seconds"])}
+def _stacked(posterior: Posterior) -> list[str]:
+    """When each other model of a stack was fitted."""
+    return [str(one.record["fitted"]) for one in posterior.stacked]
 
 
 def _told(baselines: Sequence[Baseline]) -> dict[str, str]:
     """Each baseline with all its settings: one that has others now is fitted again."""
     return {baseline.name: repr(baseline) for baseline in baselines}
-
-
-def usable(posterior: Posterior) -> bool:
-    """Whether no r-hat of the gate's set is above 1.05, or unknown."""
-    return bool((posterior.gate.table["r_hat"] <= R_HAT).all())
-
-
-def predictions_usable(posterior: Posterior) -> bool:
-    """Whether no r-hat of what is predicted (cells, LLMs' means, products of discriminations and abilities) is above 1.05, or unknown."""
-    found = r_hats_of_predictions(posterior)
-    return bool((found <= R_HAT).all() and len(found))
-
-
-def r_hats_of_predictions(posterior: Posterior) -> pd.Series:
-    """R-hat of every quantity of the gate that predictions are made of."""
-    table = posterior.gate.table
-    return table["r_hat"][table["quantity"].str.startswith(PREDICTED)]
 
 
 def _line(
@@ -219,6 +146,7 @@ def _line(
         "smallest_ess": float(gate.table[["ess_bulk", "ess_tail"]].min(skipna=False).min(skipna=False)),
         "divergent": gate.divergent,
         **{name: record.get(name) for name in ("fitted", "model", "sampler", "device", "leapfrog_steps")},
+        "stacked": _stacked(posterior),
         "fit_commit": record.get("commit", ""),
         "fit_versions": record["versions"],
         **{name: scores[name] for name in ("candidates", "prediction", "routing", "curve", "notes")},

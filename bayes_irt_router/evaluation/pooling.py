@@ -19,7 +19,7 @@ from bayes_irt_router.evaluation.choice_scores import (
 )
 from bayes_irt_router.evaluation.choices import ALPHAS
 from bayes_irt_router.evaluation.familiarity_scores import by_familiarity
-from bayes_irt_router.evaluation.fold_runs import predictions_usable, r_hats_of_predictions
+from bayes_irt_router.evaluation.fold_fits import predictions_usable, r_hats_of_predictions
 from bayes_irt_router.evaluation.judged import Judged, common, load_judged
 from bayes_irt_router.evaluation.prediction_scores import calibration, log_loss_differences, prediction_scores
 from bayes_irt_router.evaluation.predictions import MODEL
@@ -192,7 +192,12 @@ def pool(
 
 
 def read_folds(
-    runs: Path, protocol: str, lines: Sequence[Mapping[str, Any]], *, unconverged: bool = False
+    runs: Path,
+    protocol: str,
+    lines: Sequence[Mapping[str, Any]],
+    *,
+    unconverged: bool = False,
+    suffix: str = "",
 ) -> tuple[list[xr.Dataset], list[str]]:
     """The judged queries of all usable folds, and a sentence for each fold that is left out, or stays although not all of it converged.
 
@@ -204,6 +209,7 @@ def read_folds(
         protocol: whose folds.
         lines: the folds' lines, as `fold_runs.read_lines` returns them.
         unconverged: whether folds stay that are not usable; the sentences say how far they are from it.
+        suffix: ``-stack`` for what was judged with a stack.
     """
     judged, excluded = [], []
     for line in lines:
@@ -216,7 +222,7 @@ def read_folds(
                     f"{name} has not converged and is not left out, as was asked: largest r-hat {line['largest_r_hat']}, of what is "
                     f"predicted {of_predictions:.3f}."
                 )
-                judged.append(load_judged(runs / f"{name}.nc"))
+                judged.append(load_judged(runs / f"{name}{suffix}.nc"))
                 continue
             if protocol != "shuffled" or not predictions_usable(posterior):
                 excluded.append(f"{name} is left out: its largest r-hat is {line['largest_r_hat']}.")
@@ -224,5 +230,5 @@ def read_folds(
             excluded.append(
                 f"{name}: the predictions have converged, the SDs between queries have not (largest r-hat {line['largest_r_hat']})."
             )
-        judged.append(load_judged(runs / f"{name}.nc"))
+        judged.append(load_judged(runs / f"{name}{suffix}.nc"))
     return judged, excluded

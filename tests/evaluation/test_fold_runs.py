@@ -12,16 +12,8 @@ import xarray as xr
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.baselines.local_means import LLMMean, NearestNeighbours
 from bayes_irt_router.evaluation.choice_scores import aiq_differences
-from bayes_irt_router.evaluation.fold_runs import (
-    FoldSettings,
-    predictions_usable,
-    read_lines,
-    run_fold,
-    run_folds,
-    time_left,
-    usable,
-    write_lines,
-)
+from bayes_irt_router.evaluation.fold_fits import FoldSettings, predictions_usable, usable
+from bayes_irt_router.evaluation.fold_runs import read_lines, run_fold, run_folds, time_left, write_lines
 from bayes_irt_router.evaluation.judged import load_judged, save_judged
 from bayes_irt_router.evaluation.metrics import ece, log_loss
 from bayes_irt_router.evaluation.pooling import pool, read_folds
@@ -29,9 +21,12 @@ from bayes_irt_router.evaluation.prediction_scores import log_loss_differences
 from bayes_irt_router.evaluation.protocols import make_fold
 from bayes_irt_router.evaluation.routing_analysis import by_difficulty, deciles
 from bayes_irt_router.evaluation.splits import make_splits
+from bayes_irt_router.inference.neural_training import Training
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.inference.storage import load, save
+from bayes_irt_router.irt.ability_table import ABILITIES
 from bayes_irt_router.irt.mirt import MIRT
+from bayes_irt_router.irt.nirt import NIRT
 
 SETTINGS = FoldSettings(
     model=MIRT(traits=1),
@@ -84,7 +79,7 @@ def no_fit(*arguments, **options):
 
 
 def test_a_finished_fold_is_read_and_says_the_same(results, folds, places, monkeypatch):
-    monkeypatch.setattr("bayes_irt_router.evaluation.fold_runs.fit", no_fit)
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_fits.fit", no_fit)
     again = run_fold(folds[0], SETTINGS, places[0], TextLengths(), places[1], progress=False)
     assert again.line == results[0].line
     for name in results[0].judged.data_vars:
@@ -95,7 +90,7 @@ def test_a_fold_interrupted_after_its_fit_ends_as_one_run(results, folds, places
     runs, cache = places
     kept = (runs / "queries-0.nc").read_bytes()
     (runs / "queries-0.nc").unlink()
-    monkeypatch.setattr("bayes_irt_router.evaluation.fold_runs.fit", no_fit)
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_fits.fit", no_fit)
     again = run_fold(folds[0], SETTINGS, runs, TextLengths(), cache, progress=False)
     (runs / "queries-0.nc").write_bytes(kept)
     timed = {"seconds"}
@@ -118,6 +113,33 @@ def test_what_was_fitted_otherwise_is_refused(results, folds, places):
     stranger = replace(folds[0], train=folds[1].train)
     with pytest.raises(InputError, match="other data"):
         run_fold(stranger, SETTINGS, runs, TextLengths(), cache, progress=False)
+
+
+def test_a_stack_is_judged_with_its_parts_beside_it(results, folds, places, monkeypatch):
+    runs, cache = places
+    settings = replace(
+        SETTINGS,
+        nirt=NIRT(abilities=ABILITIES[:4], units=3, hidden=8, factors=2),
+        training=Training(networks=2, passes=2, steps=2, batch=32, validation=0.2),
+    )
+    found = [run_fold(fold, settings, runs, TextLengths(), cache, progress=False) for fold in folds]
+    assert [len(one.line["stacked"]) for one in found] == [1, 1]
+    p = found[0].judged["p"]
+    assert p["predictor"].values.tolist() == ["model", "mirt", "nirt", "llm_mean", "knn_embedding"]
+    np.testing.assert_array_equal(p.sel(predictor="mirt"), results[0].judged["p"].sel(predictor="model"))
+    # Half of the 24 draws are the MIRT's: its mean over them is not its mean over all.
+    parts = p.sel(predictor=["mirt", "nirt"]).mean("predictor")
+    assert np.abs(p.sel(predictor="model") - parts).max() < 0.2
+    assert np.abs(p.sel(predictor="model") - parts).mean() < 0.05
+    lines = [one.line for one in found]
+    judged, _ = read_folds(runs, "queries", [{**one, "converged": True} for one in lines], suffix="-stack")
+    assert {"mirt", "nirt"} <= set(pool(judged).losses)
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_fits.fit", no_fit)
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_fits.fit_nirt", no_fit)
+    assert run_fold(folds[0], settings, runs, TextLengths(), cache, progress=False).line == lines[0]
+    with pytest.raises(InputError, match="another model or seed"):
+        run_fold(folds[0], replace(settings, nirt=NIRT()), runs, TextLengths(), cache, False)
+    assert run_fold(folds[0], SETTINGS, runs, TextLengths(), cache, progress=False).line == results[0].line
 
 
 def test_unconverged_folds_are_marked_and_left_out_of_pooling(results, places):
@@ -158,7 +180,7 @@ def test_of_the_shuffled_control_only_predictions_must_converge(results, places,
 
 def test_unconverged_folds_are_fitted_again_if_asked(results, folds, places, monkeypatch):
     assert not results[0].line["converged"]  # 12 draws of 2 chains
-    monkeypatch.setattr("bayes_irt_router.evaluation.fold_runs.fit", no_fit)
+    monkeypatch.setattr("bayes_irt_router.evaluation.fold_fits.fit", no_fit)
     with pytest.raises(AssertionError, match="fitted again"):
         run_fold(
             folds[0], replace(SETTINGS, refit_unconverged=True), places[0], TextLengths(), places[1], False
