@@ -23,7 +23,9 @@ from bayes_irt_router.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bayes_irt_router.calibration.ability_prior import AbilityPrior
     from bayes_irt_router.calibration.answers import Answer
+    from bayes_irt_router.calibration.items import ItemBank
     from bayes_irt_router.calibration.session import Setup, State, Stopping
     from bayes_irt_router.inference.posterior import Posterior
 
@@ -182,13 +184,12 @@ def calibrate(
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.population import require_queries
-    from bayes_irt_router.inference.stacking import refuse_stack
+    from bayes_irt_router.inference.stacking import members
     from bayes_irt_router.inference.storage import RECORD, load
 
     if output is not None:
         rehearse_directory(output, replaces=RECORD)
-    posterior = load(folder)
-    refuse_stack(posterior, "placing an LLM")
+    posterior, *others = members(load(folder))
     if queries is None:
         require_queries(posterior, "calibration without queries of your own (--queries)")
     if not posterior.gate.passed:
@@ -196,6 +197,15 @@ def calibrate(
     info = read_llm_info(llm_info, name) if llm_info is not None else {}
     given = read_answers(answers, name) if answers is not None else []
     bank, texts, given = item_bank(folder, posterior, queries, given, encoder, cache_dir)
+    # The first model of a stack says what to ask; the others place the LLM by the same answers. What they cannot do is told before.
+    beside = [
+        (
+            other,
+            item_bank(folder, other, queries, given, encoder, cache_dir)[0],
+            choose_prior(other, name, info, predecessor, widening),
+        )
+        for other in others
+    ]
     setup = prepare(
         bank,
         choose_prior(posterior, name, info, predecessor, widening),
@@ -214,7 +224,20 @@ def calibrate(
         return
     assert output is not None
     now, ended = _answered(setup, stopping, given, name, texts, interactive, command, output, level)
-    _finish(posterior, setup, now, ended, name, info, texts, level, output, json, given=answers is not None)
+    _finish(
+        posterior,
+        beside,
+        setup,
+        now,
+        ended,
+        name,
+        info,
+        texts,
+        level,
+        output,
+        json,
+        given=answers is not None,
+    )
 
 
 def _answered(
@@ -285,6 +308,7 @@ def _plan(setup: "Setup", given: "Sequence[Answer]", llm: str, count: int, level
 
 def _finish(
     posterior: "Posterior",
+    beside: "Sequence[tuple[Posterior, ItemBank, AbilityPrior]]",
     setup: "Setup",
     now: "State",
     ended: str,
@@ -297,8 +321,12 @@ def _finish(
     *,
     given: bool,
 ) -> None:
+    import numpy as np
+
     from bayes_irt_router.calibration.membership import with_llm
+    from bayes_irt_router.calibration.placing import place
     from bayes_irt_router.calibration.summary import calibration_report
+    from bayes_irt_router.inference.stacking import stack
     from bayes_irt_router.inference.storage import CALIBRATION, save
     from bayes_irt_router.report.json_text import json_text, plain
     from bayes_irt_router.report.tables import print_table
@@ -306,6 +334,19 @@ def _finish(
     characters = {query: len(text) for query, text in texts.items()}
     report = calibration_report(setup, now, llm, ended, level, given=given)
     grown = with_llm(posterior, llm, now.placement, now.answers, info, characters)
+    others = [
+        with_llm(
+            other,
+            llm,
+            place(bank, prior, now.answers, np.random.default_rng([setup.seed, number])),
+            now.answers,
+            info,
+            characters,
+        )
+        for number, (other, bank, prior) in enumerate(beside, start=2)
+    ]
+    if others:
+        grown = stack([grown, *others])
     save(grown, output, plain(report.to_dict()))
     if json:
         print_json(json_text(report.to_dict()), None, shown=True)

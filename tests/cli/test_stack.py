@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -70,8 +71,27 @@ def test_no_model_is_written_over(models: list[Path]):
     assert {path.name: path.read_bytes() for path in models[0].iterdir()} == before
 
 
-def test_calibrating_a_stack_is_refused_before_anything_is_asked(models: list[Path], tmp_path: Path):
+def test_a_new_llm_is_placed_in_every_model(small_fit: Posterior, models: list[Path], tmp_path: Path):
     birt("stack", *models, "--output", tmp_path / "both")
-    found = birt("calibrate", "--model", tmp_path / "both", "--llm", "new", "--plan", "5")
-    assert found.exit_code == 2
-    assert "one at a time" in " ".join(found.output.split())
+    queries = small_fit.draws["query"].values[:12].astype(str)
+    means = {}
+    for score in (0.0, 1.0):
+        answers = tmp_path / f"answers-{score}.csv"
+        pd.DataFrame({"query_id": queries, "score": score}).to_csv(answers, index=False)
+        output = tmp_path / f"placed-{score}"
+        placed = birt(
+            "calibrate",
+            "--model",
+            tmp_path / "both",
+            "--llm",
+            "new",
+            "--answers",
+            answers,
+            "--output",
+            output,
+        )
+        assert placed.exit_code == 0, placed.output
+        parts = members(load(output))
+        assert [one.llm for one in parts] == [[*small_fit.llm, "new"]] * 2
+        means[score] = [float(one.general_ability.sel(llm="new").mean()) for one in parts]
+    assert all(low < high for low, high in zip(means[0.0], means[1.0], strict=True))
