@@ -2,14 +2,16 @@
 
     .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "3;3 without testlets"
     .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "3;nirt;3 with nirt"
+    .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "nirt;nirt networks=8;nirt hidden=128 dropout=0.5"
 
-A variant is a MIRT with a number of traits, maybe "without testlets"; a "nirt"; or a MIRT "with nirt", the stack of the two. Appends a line
-for each variant to benchmarks/results/model-choice-NAME.jsonl: held-out log loss, its paired difference to the first variant with a 95 %
-interval by bootstrap over queries, and how the chains mixed. Five minutes a variant on two cores; no model is fitted twice.
+A variant is a MIRT with a number of traits, maybe "without testlets"; a "nirt", maybe with settings of its own (fields of NIRT and of
+Training); or a MIRT "with nirt", the stack of the two. Appends a line for each variant to benchmarks/results/model-choice-NAME.jsonl:
+held-out log loss, its paired difference to the first variant with a 95 % interval by bootstrap over queries, and how the chains mixed. Five minutes a variant on two cores; no model is fitted twice.
 """
 
 import argparse
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.evaluation.metrics import auc, calibration_slope
 from bayes_irt_router.inference.fitting import fit
 from bayes_irt_router.inference.neural_fitting import fit_nirt
+from bayes_irt_router.inference.neural_training import Training
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.stacking import stack
@@ -46,30 +49,37 @@ def held_out(task: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return held
 
 
+def changed[T: (NIRT, Training)](settings: T, words: list[str]) -> T:
+    """With other values: of ``name=value`` those whose name is a field here."""
+    own = {field.name: type(field.default) for field in fields(settings)}
+    values = dict(word.split("=") for word in words)
+    return replace(settings, **{name: own[name](value) for name, value in values.items() if name in own})
+
+
 def fitted(
     train: xr.Dataset, variant: str, known: dict[str, Posterior], arguments: argparse.Namespace
 ) -> Posterior:
     """The model of a variant; kept in ``known``, and taken from there."""
-    if variant not in known:
-        mirt, stacked, _ = variant.partition(" with nirt")
-        seed, tokens = arguments.seed, arguments.assume_output_tokens
-        if stacked:
-            known[variant] = stack([fitted(train, one, known, arguments) for one in (mirt, "nirt")])
-        elif variant == "nirt":
-            descriptions = embed_texts([one.description for one in NIRT().abilities], Encoder())
-            known[variant] = fit_nirt(
-                NIRT(),
-                train,
-                relevance=from_descriptions(descriptions),
-                seed=seed,
-                assume_output_tokens=tokens,
-            )
-        else:
-            traits, *rest = variant.split(maxsplit=1)
-            model = MIRT(traits=int(traits), testlets=rest != ["without testlets"])
-            sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
-            known[variant] = fit(model, train, sampler, seed=seed, assume_output_tokens=tokens)
-    return known[variant]
+    if variant in known:
+        return known[variant]
+    mirt, stacked, settings = variant.partition(" with nirt")
+    seed, tokens = arguments.seed, arguments.assume_output_tokens
+    if stacked:
+        found = stack([fitted(train, one, known, arguments) for one in (mirt, f"nirt{settings}")])
+    elif variant.startswith("nirt"):
+        words = variant.split()[1:]
+        nirt = changed(NIRT(), words)
+        descriptions = embed_texts([one.description for one in nirt.abilities], Encoder())
+        relevance = from_descriptions(descriptions)
+        training = changed(Training(), words)
+        found = fit_nirt(nirt, train, training, relevance=relevance, seed=seed, assume_output_tokens=tokens)
+    else:
+        traits, *rest = variant.split(maxsplit=1)
+        model = MIRT(traits=int(traits), testlets=rest != ["without testlets"])
+        sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
+        found = fit(model, train, sampler, seed=seed, assume_output_tokens=tokens)
+    known[variant] = found
+    return found
 
 
 def run(
