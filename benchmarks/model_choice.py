@@ -6,7 +6,8 @@
 
 A variant is a MIRT with a number of traits, maybe "without testlets"; a "nirt", maybe with settings of its own (fields of NIRT and of
 Training); or a MIRT "with nirt", the stack of the two. Appends a line for each variant to benchmarks/results/model-choice-NAME.jsonl:
-held-out log loss, its paired difference to the first variant with a 95 % interval by bootstrap over queries, and how the chains mixed. Five minutes a variant on two cores; no model is fitted twice.
+held-out log loss, its paired difference to the first variant with a 95 % interval by bootstrap over queries, and how the chains mixed. Five
+minutes a MIRT on two cores, one a NIRT; no model is fitted twice.
 """
 
 import argparse
@@ -51,9 +52,14 @@ def held_out(task: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def changed[T: (NIRT, Training)](settings: T, words: list[str]) -> T:
     """With other values: of ``name=value`` those whose name is a field here."""
-    own = {field.name: type(field.default) for field in fields(settings)}
+    old = {field.name: getattr(settings, field.name) for field in fields(settings)}
     values = dict(word.split("=") for word in words)
-    return replace(settings, **{name: own[name](value) for name, value in values.items() if name in own})
+    new = {
+        name: float(text) if isinstance(old[name], float) else int(text)
+        for name, text in values.items()
+        if name in old
+    }
+    return replace(settings, **new)
 
 
 def fitted(
