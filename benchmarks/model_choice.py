@@ -54,7 +54,7 @@ def changed[T: (NIRT, Training)](settings: T, words: list[str]) -> T:
     """With other values: of ``name=value`` those whose name is a field here."""
     old = {field.name: getattr(settings, field.name) for field in fields(settings)}
     values = dict(word.split("=") for word in words)
-    new = {
+    new: dict[str, Any] = {
         name: float(text) if isinstance(old[name], float) else int(text)
         for name, text in values.items()
         if name in old
