@@ -109,7 +109,7 @@ def run(
         "auc": auc(p, score),
         "slope": calibration_slope(p, score).slope,
         "largest_r_hat": float(table["r_hat"].max()),
-        "worst": str(table["name"].iloc[int(table["r_hat"].argmax())]),
+        "worst": str(table["name"].iloc[int(table["r_hat"].fillna(0.0).argmax())]),
         "share_of_quantities_above_1.05": float((table["r_hat"] > 1.05).mean()),
         "smallest_ess": float(table[["ess_bulk", "ess_tail"]].min().min()),
         "leapfrog_steps": posterior.record.get("leapfrog_steps"),
