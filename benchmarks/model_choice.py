@@ -11,20 +11,18 @@ minutes a MIRT on two cores, one a NIRT; no model is fitted twice.
 """
 
 import argparse
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from provenance import provenance
+from provenance import record
 
 from bayes_irt_router.data.canonical import read_dataset, select_split
 from bayes_irt_router.data.embedding_cache import embed_texts
 from bayes_irt_router.data.encoder import Encoder
 from bayes_irt_router.data.featurize import featurize
-from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.evaluation.metrics import auc, calibration_slope
 from bayes_irt_router.inference.fitting import fit
 from bayes_irt_router.inference.neural_fitting import fit_nirt
@@ -109,7 +107,9 @@ def run(
         "auc": auc(p, score),
         "slope": calibration_slope(p, score).slope,
         "largest_r_hat": float(table["r_hat"].max()),
-        "worst": str(table["name"].iloc[int(table["r_hat"].fillna(0.0).argmax())]),
+        "worst": str(table["name"].iloc[int(table["r_hat"].argmax())])
+        if table["r_hat"].notna().any()
+        else "",
         "share_of_quantities_above_1.05": float((table["r_hat"] > 1.05).mean()),
         "smallest_ess": float(table[["ess_bulk", "ess_tail"]].min().min()),
         "leapfrog_steps": posterior.record.get("leapfrog_steps"),
@@ -137,7 +137,6 @@ def main() -> None:
     train, judged = train.isel(llm=~silent), judged.isel(llm=~silent)
     count = judged["trials"].values.sum(axis=1)
     path = RESULTS / f"model-choice-{arguments.data.name}.jsonl"
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
     first, known = None, dict[str, Posterior]()
     for variant in (one.strip() for one in arguments.variants.split(";")):
         found = run(judged, variant, fitted(train, variant, known, arguments), arguments)
@@ -148,10 +147,7 @@ def main() -> None:
         found["minus_first"] = float((loss - first).sum() / count.sum())
         found["interval"] = np.quantile(differences, [0.025, 0.975]).tolist()
         settings = {"seed": arguments.seed, "draws": arguments.draws, "tune": arguments.tune}
-        before += json.dumps({**found, **settings, **provenance()}) + "\n"
-        with atomic_path(path) as temporary:
-            temporary.write_text(before, encoding="utf-8", newline="\n")
-        print({k: round(v, 4) if isinstance(v, float) else v for k, v in found.items()}, flush=True)
+        record(path, {**found, **settings})
 
 
 if __name__ == "__main__":
