@@ -1,12 +1,13 @@
 """`birt calibrate`: place a new or changed LLM from few, well-chosen answers, and keep it in a new model folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bayes_irt_router.cli.asking_options import checked_options
-from bayes_irt_router.cli.border import print_json, tell, terminal
+from bayes_irt_router.cli.border import tell
+from bayes_irt_router.cli.calibration_told import tell_placed, tell_plan
 from bayes_irt_router.cli.options import (
     DATA,
     OUTPUT,
@@ -23,11 +24,8 @@ from bayes_irt_router.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayes_irt_router.calibration.ability_prior import AbilityPrior
     from bayes_irt_router.calibration.answers import Answer
-    from bayes_irt_router.calibration.items import ItemBank
     from bayes_irt_router.calibration.session import Setup, State, Stopping
-    from bayes_irt_router.inference.posterior import Posterior
 
 ASKING, STOPPING = "Asking", "Stopping"
 
@@ -177,15 +175,21 @@ def calibrate(
         plans=plan is not None,
     )
 
+    import numpy as np
+
     from bayes_irt_router.calibration.inputs import read_answers, read_llm_info
+    from bayes_irt_router.calibration.membership import with_llm
     from bayes_irt_router.calibration.preparation import choose_prior, prepare
     from bayes_irt_router.calibration.pricing import with_llm_cost
+    from bayes_irt_router.calibration.stack_member import StackMember
+    from bayes_irt_router.calibration.summary import calibration_report
     from bayes_irt_router.cli.bank import item_bank
     from bayes_irt_router.data.cost import CostModel
     from bayes_irt_router.data.rehearsal import rehearse_directory
     from bayes_irt_router.inference.population import require_queries
-    from bayes_irt_router.inference.stacking import members
-    from bayes_irt_router.inference.storage import RECORD, load
+    from bayes_irt_router.inference.stacking import members, stack
+    from bayes_irt_router.inference.storage import RECORD, load, save
+    from bayes_irt_router.report.json_text import plain
 
     if output is not None:
         rehearse_directory(output, replaces=RECORD)
@@ -199,7 +203,7 @@ def calibrate(
     bank, texts, given = item_bank(folder, posterior, queries, given, encoder, cache_dir)
     # The first model of a stack says what to ask; the others place the LLM by the same answers. What they cannot do is told before.
     beside = [
-        (
+        StackMember(
             other,
             item_bank(folder, other, queries, given, encoder, cache_dir)[0],
             choose_prior(other, name, info, predecessor, widening),
@@ -220,24 +224,22 @@ def calibrate(
         seed=seed,
     )
     if plan is not None:
-        _plan(setup, given, name, plan, level, json)
+        tell_plan(setup, given, name, plan, level, json)
         return
     assert output is not None
     now, ended = _answered(setup, stopping, given, name, texts, interactive, command, output, level)
-    _finish(
-        posterior,
-        beside,
-        setup,
-        now,
-        ended,
-        name,
-        info,
-        texts,
-        level,
-        output,
-        json,
-        given=answers is not None,
-    )
+    report = calibration_report(setup, now, name, ended, level, given=answers is not None)
+    characters = {query: len(text) for query, text in texts.items()}
+    grown = with_llm(posterior, name, now.placement, now.answers, info, characters)
+    if beside:
+        rngs = (np.random.default_rng([seed, number]) for number in range(2, 2 + len(beside)))
+        more = [
+            one.with_llm(name, now.answers, info, characters, rng)
+            for one, rng in zip(beside, rngs, strict=True)
+        ]
+        grown = stack([grown, *more])
+    save(grown, output, plain(report.to_dict()))
+    tell_placed(report, name, output, json)
 
 
 def _answered(
@@ -287,74 +289,3 @@ def journal_path(output: Path) -> Path:
     """Where the answers are kept while they come: beside the model folder."""
     resolved = output.resolve()
     return resolved.with_name(f"{resolved.name}.answers.jsonl")
-
-
-def _plan(setup: "Setup", given: "Sequence[Answer]", llm: str, count: int, level: float, json: bool) -> None:
-    from bayes_irt_router.calibration.session import plan, state
-    from bayes_irt_router.calibration.summary import plan_json, plan_tables
-    from bayes_irt_router.report.json_text import json_text
-    from bayes_irt_router.report.tables import print_table
-
-    made = plan(setup, state(setup, given), count)
-    if json:
-        print_json(json_text(plan_json(made, setup, llm, level)), None, shown=True)
-        return
-    queries, expected = plan_tables(made, setup, level)
-    console = terminal()
-    print_table(f"Queries worth asking {llm}", queries, console, "The most telling per dollar first.")
-    now = f"Its mean is now {made.mean:.3f}." if setup.target.is_accuracy else None
-    print_table(f"What to expect of {setup.target.name}", expected, console, now)
-
-
-def _finish(
-    posterior: "Posterior",
-    beside: "Sequence[tuple[Posterior, ItemBank, AbilityPrior]]",
-    setup: "Setup",
-    now: "State",
-    ended: str,
-    llm: str,
-    info: "Mapping[str, Any]",
-    texts: "Mapping[str, str]",
-    level: float,
-    output: Path,
-    json: bool,
-    *,
-    given: bool,
-) -> None:
-    import numpy as np
-
-    from bayes_irt_router.calibration.membership import with_llm
-    from bayes_irt_router.calibration.placing import place
-    from bayes_irt_router.calibration.summary import calibration_report
-    from bayes_irt_router.inference.stacking import stack
-    from bayes_irt_router.inference.storage import CALIBRATION, save
-    from bayes_irt_router.report.json_text import json_text, plain
-    from bayes_irt_router.report.tables import print_table
-
-    characters = {query: len(text) for query, text in texts.items()}
-    report = calibration_report(setup, now, llm, ended, level, given=given)
-    grown = with_llm(posterior, llm, now.placement, now.answers, info, characters)
-    others = [
-        with_llm(
-            other,
-            llm,
-            place(bank, prior, now.answers, np.random.default_rng([setup.seed, number])),
-            now.answers,
-            info,
-            characters,
-        )
-        for number, (other, bank, prior) in enumerate(beside, start=2)
-    ]
-    if others:
-        grown = stack([grown, *others])
-    save(grown, output, plain(report.to_dict()))
-    if json:
-        print_json(json_text(report.to_dict()), None, shown=True)
-        return
-    console = terminal()
-    print_table(f"What {llm} can do", report.table(), console, report.sentence)
-    console.print(
-        f"The model with {llm} is in {output}; the report is {CALIBRATION} there.",
-        markup=False,
-        soft_wrap=True,
-    )
