@@ -1,6 +1,6 @@
 """Does the NIRT's variational posterior of ability hold the truth as often as it says? Many small banks drawn from its own prior.
 
-    .venv/bin/python benchmarks/variational_sbc.py --replications 100
+    .venv/bin/python benchmarks/variational_sbc.py --replications 100 [--relevance-scale 0.27]
 
 For each replication networks' weights, abilities, output weights and residuals are drawn from the prior, answers from these, and a NIRT is
 fitted to the answers. The share of posterior draws below the true value is uniform if the posterior is right; piled up at one end if it is
@@ -121,9 +121,16 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--llms", type=int, default=10)
     parser.add_argument("--abilities", type=int, default=4)
+    parser.add_argument("--relevance-scale", type=float, default=NIRT().relevance_scale)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    model = NIRT(abilities=ABILITIES[: arguments.abilities], units=4, hidden=16, factors=2)
+    model = NIRT(
+        abilities=ABILITIES[: arguments.abilities],
+        units=4,
+        hidden=16,
+        factors=2,
+        relevance_scale=arguments.relevance_scale,
+    )
     found = [
         replication(model, arguments.queries, arguments.llms, 1000 * arguments.seed + k)
         for k in track(range(arguments.replications), "replications")
