@@ -7,7 +7,8 @@ fitted to the answers. The share of posterior draws below the true value is unif
 shifted, at both ends if it is too narrow (Yao, Vehtari, Simpson and Gelman, 2018: variational simulation-based calibration).
 
 Looked at: every LLM's general ability (the mean of the named ones) *relative to the bank's LLMs*, as their common level is told apart from
-difficulty by the prior alone; and the named abilities relative to the LLM's mean, its profile. Appends a JSON line to
+difficulty by the prior alone; and the named abilities relative to the LLM's mean, its profile. Both also in SDs of the bank's LLMs: how far
+apart ten LLMs lie is told apart from how strongly queries discriminate by the prior alone, too, and the network, a point, has to choose. Appends a JSON line to
 benchmarks/results/variational-sbc.jsonl: coverage of central intervals, and Kolmogorov-Smirnov p-values that treat the LLMs of a bank as
 independent, which they are not quite. About five seconds a replication on two cores.
 """
@@ -106,9 +107,21 @@ def replication(model: NIRT, queries: int, llms: int, seed: int) -> dict[str, np
     def below(of: Any) -> np.ndarray:
         return (of(sample) < of(theta[None])).mean(axis=0).ravel()
 
+    def relative(theta: np.ndarray) -> np.ndarray:
+        return theta.mean(axis=2) - theta.mean(axis=(1, 2))[:, None]
+
+    def profile(theta: np.ndarray) -> np.ndarray:
+        return theta - theta.mean(axis=2, keepdims=True)
+
+    def in_sds(found: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        sd = theta.mean(axis=2).std(axis=1)
+        return found / sd.reshape(-1, *[1] * (found.ndim - 1))
+
     return {
-        "relative ability": below(lambda one: one.mean(axis=2) - one.mean(axis=(1, 2))[:, None]),
-        "profile": below(lambda one: one - one.mean(axis=2, keepdims=True)),
+        "relative ability": below(relative),
+        "relative ability, in SDs": below(lambda one: in_sds(relative(one), one)),
+        "profile": below(profile),
+        "profile, in SDs": below(lambda one: in_sds(profile(one), one)),
         "mean score": np.array([data["score"].mean()]),
     }
 
@@ -138,7 +151,7 @@ def main() -> None:
     told: dict[str, Any] = {**vars(arguments), **provenance()}
     told["mean_score"] = np.quantile([one["mean score"] for one in found], [0.1, 0.5, 0.9]).round(3).tolist()
     rng = np.random.default_rng(arguments.seed)
-    for name in ("relative ability", "profile"):
+    for name in (name for name in found[0] if name != "mean score"):
         share = np.stack([one[name] for one in found])
         told[name] = {"quantities": share.size, "mean_share_below": round(float(share.mean()), 3)}
         told[name]["uniform_p"] = float(kstest(share.ravel(), "uniform").pvalue)
