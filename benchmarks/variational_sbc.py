@@ -9,7 +9,7 @@ shifted, at both ends if it is too narrow (Yao, Vehtari, Simpson and Gelman, 201
 Looked at: every LLM's general ability (the mean of the named ones) *relative to the bank's LLMs*, as their common level is told apart from
 difficulty by the prior alone; and the named abilities relative to the LLM's mean, its profile. Both also in SDs of the bank's LLMs: how far
 apart ten LLMs lie is told apart from how strongly queries discriminate by the prior alone, too, and the network, a point, has to choose.
-Appends a JSON line to benchmarks/results/variational-sbc.jsonl: coverage of central intervals, and Kolmogorov-Smirnov p-values that treat the
+Appends a JSON line to benchmarks/results/variational-sbc.jsonl: coverage of central intervals, Kolmogorov-Smirnov p-values that treat the
 LLMs of a bank as independent, which they are not quite. About five seconds a replication on two cores.
 """
 
