@@ -102,6 +102,10 @@ def test_a_new_llm_is_placed_and_kept(small_nirt: Posterior, tmp_path: Path, ban
     queries = bank(seed=5)
     before, after = (predict(one, queries, np.random.default_rng(0)) for one in (small_nirt, back))
     np.testing.assert_allclose(after["p_correct"][..., :-1], before["p_correct"], atol=1e-6)
+    # What is told of the others is in SDs of those that were fitted, and stays as it was.
+    np.testing.assert_allclose(
+        back.general_ability[..., :-1].values, small_nirt.general_ability.values, atol=1e-5
+    )
 
 
 def test_a_placed_llm_is_predicted_by_the_networks(small_nirt: Posterior):
@@ -156,6 +160,20 @@ def test_it_tells_its_abilities(small_nirt: Posterior):
     told = console.export_text()
     assert "variational inference, 2 networks, at most 6 passes" in told
     assert "between networks an LLM's general ability varies by" in " ".join(told.split())
+
+
+def test_abilities_are_told_in_sds_of_the_fitted_llms(small_nirt: Posterior):
+    """Draw by draw: the unit that a network chose for its abilities says nothing of the LLMs."""
+    general = small_nirt.general_ability
+    np.testing.assert_allclose(general.mean("llm"), 0.0, atol=1e-5)
+    np.testing.assert_allclose(general.std("llm"), 1.0, atol=1e-5)
+    own = small_nirt.draws["ability"].transpose("chain", "draw", "llm", "trait")
+    told = small_nirt.standardised_ability
+    lead, own_lead = (one - one.mean("trait") for one in (told, own))
+    ratio = (own_lead / lead).values.reshape(small_nirt.size, -1)
+    np.testing.assert_allclose(
+        ratio, own.mean("trait").std("llm").values.reshape(-1, 1) * np.ones_like(ratio), rtol=1e-2
+    )
 
 
 def test_it_tells_its_training_pass_by_pass(small_nirt: Posterior):

@@ -81,8 +81,13 @@ def _unaligned(old: Content) -> Content:
 
 
 def _alone(old: Content) -> Content:
-    """Up to version 4 there were no stacks: every model predicted by itself."""
-    return replace(old, record={**old.record, "stacked": 0})
+    """Up to version 4 there were no stacks: every model predicted by itself. The abilities of a NIRT were told in its own unit."""
+    groups = dict(old.groups)
+    if old.record.get("kind") == "nirt":
+        draws = groups["posterior"]
+        general = draws["ability"].mean("trait")
+        groups["posterior"] = draws.assign(ability_mean=general.mean("llm"), ability_sd=general.std("llm"))
+    return Content({**old.record, "stacked": 0}, groups)
 
 
 MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _unaligned, _alone)

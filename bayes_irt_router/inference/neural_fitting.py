@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from bayes_irt_router.data.cost import fit_cost
 from bayes_irt_router.data.feature_map import fit_feature_map
@@ -13,7 +14,7 @@ from bayes_irt_router.inference.answer_length_sampling import sample_answer_leng
 from bayes_irt_router.inference.fitting import check_answers, fit_record, llm_table, query_table
 from bayes_irt_router.inference.network_posterior import network_posterior
 from bayes_irt_router.inference.neural_training import Trained, Training, train
-from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.inference.posterior import ABILITY_MEAN, ABILITY_SD, ANSWER_LENGTH, Posterior
 from bayes_irt_router.inference.training_verdict import training_gate
 from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVANCE, TRAINING, WEIGHT_DIMS
 from bayes_irt_router.irt.nirt import NIRT, query_inputs
@@ -130,10 +131,16 @@ def fit_nirt(
         trained,
         data["llm"].values.astype(str).tolist(),
         model.names,
-        [one["ability"] for one in found],
+        [_in_sds(one["ability"]) for one in found],
         np.max([one["k_hat"] for one in found], axis=0),
     )
     return Posterior(tree, feature_map, gate, record, texts)
+
+
+def _in_sds(ability: Float[np.ndarray, "draw llm trait"]) -> Float[np.ndarray, "draw llm trait"]:
+    """Counted from the LLMs' mean general ability, in its SDs, draw by draw: networks differ in the unit that they chose."""
+    general = ability.mean(axis=2)
+    return (ability - general.mean(axis=1)[:, None, None]) / general.std(axis=1)[:, None, None]
 
 
 def _groups(
@@ -150,10 +157,13 @@ def _groups(
         "trait": model.names,
     }
     query = {"query": data["query"].values.astype(str)}
+    general = stacked("ability", "draw", "llm", "trait")[1].mean(axis=3)
     return {
         "posterior": xr.Dataset(
             {
                 "ability": stacked("ability", "draw", "llm", "trait"),
+                ABILITY_MEAN: (("chain", "draw"), general.mean(axis=2)),
+                ABILITY_SD: (("chain", "draw"), general.std(axis=2)),
                 "output": stacked("output", "draw", "unit"),
                 "level_weight": stacked("level_weight", "draw", "level_input"),
             },

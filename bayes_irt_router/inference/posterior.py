@@ -11,6 +11,8 @@ from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 
 ANCESTOR = "ancestor"  # in sample_stats, after a calibration: the draw of the fit that a draw is a copy of
+# Of a NIRT: mean and SD over the fitted LLMs of the mean of their abilities, dims (chain, draw).
+ABILITY_MEAN, ABILITY_SD = "ability_mean", "ability_sd"
 ANSWER_LENGTH = (
     "answer_length"  # the group of the answer-length model's draws; models without counts have none
 )
@@ -60,9 +62,24 @@ class Posterior:
         return other if name not in self.llm and other in self.llm else name
 
     @property
+    def standardised_ability(self) -> xr.DataArray:
+        """Abilities in SDs of the fitted LLMs' general ability, counted from their mean; dims (chain, draw, llm, trait).
+
+        A MIRT has no others. A NIRT's network chose a unit for its abilities, which the data say little about: twice the distance between
+        LLMs and half the discrimination predict the same.
+        """
+        draws = self.draws
+        ability = draws["ability"].transpose("chain", "draw", "llm", "trait")
+        if self.record["kind"] != "nirt":
+            return ability
+        return (ability - draws[ABILITY_MEAN]) / draws[ABILITY_SD]
+
+    @property
     def general_ability(self) -> xr.DataArray:
-        """What tells most of an LLM: the MIRT's first trait, the mean of the NIRT's abilities; dims (chain, draw, llm)."""
-        ability = self.draws["ability"].transpose("chain", "draw", "llm", "trait")
+        """What tells most of an LLM: the MIRT's first trait, the mean of the NIRT's abilities, in SDs of the fitted LLMs; dims (chain,
+        draw, llm).
+        """
+        ability = self.standardised_ability
         return ability.mean("trait") if self.record["kind"] == "nirt" else ability.isel(trait=0)
 
     @property

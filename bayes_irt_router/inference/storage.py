@@ -15,7 +15,7 @@ from bayes_irt_router.data.files import atomic_directory, write_json, write_tabl
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.diagnostics import ConvergenceGate
 from bayes_irt_router.inference.migrations import MIGRATIONS, Content, migrated, newest_version
-from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
+from bayes_irt_router.inference.posterior import ABILITY_MEAN, ABILITY_SD, ANSWER_LENGTH, Posterior
 from bayes_irt_router.irt.neural_items import HEAD_DIMS, ITEMS, NETWORK, RELEVANCE, TRAINING, WEIGHT_DIMS
 
 SCHEMA_VERSION = newest_version(MIGRATIONS)
@@ -48,7 +48,7 @@ NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
         **COMMON,
     },
     "nirt": {
-        "posterior": ("ability", "output", "level_weight"),
+        "posterior": ("ability", ABILITY_MEAN, ABILITY_SD, "output", "level_weight"),
         **COMMON,
         NETWORK: tuple(WEIGHT_DIMS),
         ITEMS: (*HEAD_DIMS, "residual_mean", "residual_factor"),

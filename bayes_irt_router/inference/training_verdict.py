@@ -36,7 +36,7 @@ def training_gate(
         trained: what training left.
         llms: names.
         traits: names of the abilities.
-        ability: draws of each network.
+        ability: draws of each network, in a unit that all have in common.
         k_hat: of each LLM's abilities, the largest over networks.
     """
     general = [one.mean(axis=2) for one in ability]

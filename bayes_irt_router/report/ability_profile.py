@@ -11,10 +11,10 @@ SHOWN = 3  # strengths and weaknesses of an LLM in the table
 def profile_frame(posterior: Posterior, level: float = 0.89) -> pd.DataFrame:
     """One row for each LLM and ability: ``llm``, ``ability``, ``mean``, ``lower``, ``upper``, ``lead``, ``lead_lower``, ``lead_upper``.
 
-    ``mean`` and its equal-tailed interval are in SDs between LLMs a priori; ``lead`` is the ability less the LLM's mean over all of its
-    abilities, its profile.
+    ``mean`` and its equal-tailed interval are in SDs of the fitted LLMs' general ability; ``lead`` is the ability less the LLM's mean over
+    all of its abilities, its profile.
     """
-    ability = posterior.draws["ability"].transpose("chain", "draw", "llm", "trait")
+    ability = posterior.standardised_ability
     theta = ability.values.reshape(-1, *ability.shape[2:]).astype(np.float64)
     lead = theta - theta.mean(axis=2, keepdims=True)
     tails = [(1 - level) / 2, (1 + level) / 2]

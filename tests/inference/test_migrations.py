@@ -136,3 +136,13 @@ def test_a_folder_of_the_time_before_residuals_depended_on_each_other_has_slope_
     assert loaded.record["model"] == small_fit.record["model"]
     assert loaded.draws["discrimination_residual_slope"].shape == (4, 100, 1)
     assert (loaded.draws["discrimination_residual_slope"] == 0).all()
+
+
+def test_a_nirt_of_the_time_of_own_units_is_told_in_sds_of_its_llms(small_nirt, tmp_path):
+    draws = small_nirt.draws.drop_vars(["ability_mean", "ability_sd"])
+    path, record = saved_as(4, small_nirt, draws, tmp_path / "model")
+    del record["stacked"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    loaded = storage.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.general_ability, small_nirt.general_ability, atol=1e-5)
+    assert loaded.stacked == ()

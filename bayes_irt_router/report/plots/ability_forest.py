@@ -37,7 +37,7 @@ def ability_forest(posterior: Posterior, *, level: float = LEVEL) -> "Figure":
         level: of the thin intervals.
     """
     draws = posterior.draws
-    ability = flat(draws["ability"].transpose("chain", "draw", "llm", "trait"))
+    ability = flat(posterior.standardised_ability)
     order = np.argsort(-ability[:, :, 0].mean(axis=0), kind="stable")
     groups = source_groups(posterior, [posterior.llm[j] for j in order])
     order = order[np.concatenate(list(groups.values()))]
