@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/sampler.py --data ../shared/data/llmrouter --queries 1200 --assume-output-tokens 200
 
-One JSON line goes to benchmarks/results/sampler.jsonl. To compare two versions of the model, run it at both commits.
+One JSON line goes to benchmarks/results/sampler.jsonl. To compare two versions of the model, run it at both commits; to compare acceptance
+rates, name them one after the other with ``--target-accept``.
 """
 
 import argparse
@@ -34,6 +35,9 @@ def main() -> None:
     parser.add_argument("--traits", type=int, default=MIRT().traits)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--tune", type=int, default=300)
+    parser.add_argument(
+        "--target-accept", type=float, default=None, help="(default: by the number of answers)"
+    )
     parser.add_argument("--assume-output-tokens", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -42,7 +46,7 @@ def main() -> None:
     rng = np.random.default_rng(arguments.seed)
     count = min(arguments.queries, train.sizes["query"])
     data = train.isel(query=np.sort(rng.choice(train.sizes["query"], count, replace=False)))
-    sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
+    sampler = NUTS(draws=arguments.draws, tune=arguments.tune, target_accept=arguments.target_accept)
     posterior = fit(
         MIRT(traits=arguments.traits),
         featurize(data, Encoder()),
@@ -56,7 +60,7 @@ def main() -> None:
     )
     made_with = provenance()
     line = {
-        "fold": f"{arguments.data.name}, {count} queries, {made_with['commit']}",
+        "fold": f"{arguments.data.name}, {count} queries, {posterior.record['sampler']['target_accept']}, {made_with['commit']}",
         **made_with,
         "sampler": posterior.record["sampler"],
         "seed": arguments.seed,
