@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayes_irt_router.data.task_membership import TaskMembership, fit_task_membership
+from bayes_irt_router.data.unseen_task import UnseenTask
 from bayes_irt_router.errors import InputError
 
 SURFACE_LIMIT = (
@@ -176,6 +177,15 @@ class FeatureMap:
             task_middle=("discriminant", self.membership.middle),
             task_between=("discriminant", self.membership.between),
             task_share=("task", self.membership.share),
+            task_degrees=((), self.membership.degrees),
+            task_outside=(("outside", "position"), self.membership.outside),
+            task_outside_middle=("outside", self.membership.outside_middle),
+            task_typical=("task", self.membership.typical),
+            task_spread=("task", self.membership.spread),
+            unseen_task=(
+                "unseen_coefficient",
+                [self.membership.unseen.intercept, *self.membership.unseen.slope],
+            ),
         ).assign_coords(task=list(self.membership.tasks))
 
     @classmethod
@@ -189,16 +199,7 @@ class FeatureMap:
             saved["projection"].values,
             float(saved["lengthscale"]),
             np.zeros(0),
-            TaskMembership(
-                tuple(str(name) for name in saved["task"].values),
-                saved["task_discriminant"].values,
-                saved["task_centre"].values,
-                saved["task_middle"].values,
-                saved["task_between"].values,
-                saved["task_share"].values,
-            )
-            if "task_share" in saved
-            else None,
+            _saved_membership(saved) if "task_share" in saved else None,
         )
         known = "feature_mean" in saved
         return replace(found, feature_mean=saved["feature_mean"].values if known else found._landmark_mean())
@@ -267,12 +268,33 @@ def fit_feature_map(
         whitening @ rotation,
         lengthscale,
         np.zeros(0),
-        fit_task_membership(position, dataset["task"].values.astype(str))
+        fit_task_membership(position, dataset["task"].values.astype(str), seed=seed)
         if "task" in dataset.coords
         else None,
     )
     features, _ = found.transform(embedding, surface[:, varying])
     return replace(found, feature_mean=features.mean(axis=0, dtype=np.float64))
+
+
+def _saved_membership(saved: xr.Dataset) -> TaskMembership:
+    """The membership of a saved map. In older ones tails were normal, and nothing was learned of unseen tasks."""
+    older = "task_degrees" not in saved
+    tasks = tuple(str(name) for name in saved["task"].values)
+    intercept, *slope = (0.0, 1.0, 0.0) if older else (float(v) for v in saved["unseen_task"].values)
+    return TaskMembership(
+        tasks,
+        saved["task_discriminant"].values,
+        saved["task_centre"].values,
+        saved["task_middle"].values,
+        saved["task_between"].values,
+        saved["task_share"].values,
+        np.inf if older else float(saved["task_degrees"]),
+        np.zeros((0, saved.sizes["position"]), np.float32) if older else saved["task_outside"].values,
+        np.zeros(0) if older else saved["task_outside_middle"].values,
+        np.zeros(len(tasks)) if older else saved["task_typical"].values,
+        np.ones(len(tasks)) if older else saved["task_spread"].values,
+        UnseenTask(intercept, (slope[0], slope[1])),
+    )
 
 
 def _standardised(
