@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -16,6 +16,9 @@ from bayes_irt_router.data.collection.reply_journal import ReplyJournal
 from bayes_irt_router.data.collection.scoring import Scorer
 from bayes_irt_router.errors import InputError
 
+WAKE_SECONDS = (
+    0.5  # an interruption that comes when a wait is just about to begin is noticed when that wait ends
+)
 FAILURES_IN_A_ROW = 5  # after so many, something is wrong with more than a prompt
 
 Pair = tuple[Question, str]
@@ -60,10 +63,14 @@ def collect(
     state = _State(waiting[::-1], client, journal, pace, budget, clock, announce)
     with ThreadPoolExecutor(concurrency) as threads:
         try:
-            for done in [threads.submit(state.work) for _ in range(concurrency)]:
-                done.result()
+            running = {threads.submit(state.work) for _ in range(concurrency)}
+            while running:
+                done, running = wait(running, WAKE_SECONDS, FIRST_EXCEPTION)
+                for one in done:
+                    one.result()
         finally:
-            state.stop()  # also where this thread is interrupted; leaving the block waits for the others
+            state.stop()  # also where this thread is interrupted
+            state.wait()  # leaving the block does not: an interruption may keep a thread that is just starting from the pool's books
     if isinstance(state.failure, OSError):
         raise state.failure
     if state.problem is not None:
@@ -124,6 +131,12 @@ class _State:
         with self.changed:
             self.ended.set()
             self.changed.notify_all()
+
+    def wait(self) -> None:
+        """Until no request is under way."""
+        with self.changed:
+            while self.under_way:
+                self.changed.wait(WAKE_SECONDS)
 
     def _keep(self, question: Question, llm: str, reply: Reply) -> None:
         with self.changed:

@@ -310,6 +310,27 @@ def test_an_interruption_ends_all_and_keeps_what_was_paid_for(tmp_path: Path):
     assert len(ReplyJournal.open(desk.path, SETTINGS).replies) == 3
 
 
+def test_an_interruption_while_threads_start_loses_no_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It arrives when the last thread runs already, but the pool has not noted it yet, and would not wait for it."""
+    all_asked = threading.Event()
+    desk = Desk(tmp_path / "r.jsonl", concurrency=3)
+    client = run_together(desk, all_asked.set)
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        if len(started) == 3:
+            assert all_asked.wait(10)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        desk.run()
+    assert client.asked == 3
+    assert len(ReplyJournal.open(desk.path, SETTINGS).replies) == 3
+
+
 def test_a_full_disk_ends_the_run_and_stays_the_error_that_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
