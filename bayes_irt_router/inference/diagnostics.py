@@ -33,6 +33,7 @@ SCALARS = (
     "discrimination_residual_sd",
     "score_precision",
     "testlet_sd",
+    "sensitivity_sd",
     "family_sd",
 )
 SLOPE, COVARIATES = "discrimination_residual_slope", "covariate_weight"
@@ -219,10 +220,8 @@ def own_items(
 ) -> tuple[Float32[np.ndarray, "draw chosen trait"], Float32[np.ndarray, "draw chosen"]]:
     """Fitted queries' parameters, testlets behind the traits."""
     a, b = _flat(draws["discrimination"][:, :, query]), _flat(draws["difficulty"][:, :, query])
-    if "testlet_effect" in draws:
-        task = data["feature_group"].values == "task"
-        a = with_testlets(a, task_probability(data["features"].values[query][:, task]))
-    return a, b
+    task = data["feature_group"].values == "task"
+    return with_testlets(draws, a, b, task_probability(data["features"].values[query][:, task])), b
 
 
 def _cells(
@@ -242,10 +241,7 @@ def _cells(
     items = item_distribution(
         draws, data["features"].values[query[~own]], data["novelty"].values[query[~own]]
     )
-    theta = ability[:, llm[~own]]
-    mean = np.einsum("scd,scd->sc", items.discrimination_mean, theta) - items.difficulty_mean
-    variance = np.einsum("scd,scd->sc", items.discrimination_sd**2, items.tilted(theta) ** 2)
-    variance += items.difficulty_sd**2
+    mean, variance = items.of_cells(ability[:, llm[~own]])
     unseen = expected_logistic(mean, np.sqrt(variance))
     return {
         "cell, fitted query": (names[own].tolist(), _by_chain(fitted, draws)),

@@ -32,6 +32,7 @@ KEPT = (
     COVARIATES,
     SLOPE,
     "testlet_effect",
+    "testlet_sensitivity",
     "unseen_difficulty",
     "unseen_discrimination",
     "difficulty",
