@@ -84,7 +84,8 @@ class Bank:
         """Item parameters of the unseen queries."""
         posterior = self.router.posterior
         featurized = posterior.feature_map.apply(self.router.featurize(self.unseen))
-        return item_distribution(posterior.draws, featurized["features"].values, featurized["novelty"].values)
+        given = (featurized[name].values for name in ("features", "novelty", "unseen"))
+        return item_distribution(posterior.draws, *given)
 
     @cached_property
     def known_p(self) -> np.ndarray:

@@ -135,7 +135,8 @@ class ItemBank:
                     f"The new queries {', '.join(twice)} have names of fitted ones; rename them."
                 )
             applied = posterior.feature_map.apply(new)
-            items = item_distribution(model.draws, applied["features"].values, applied["novelty"].values)
+            given = (applied[name].values for name in ("features", "novelty", "unseen"))
+            items = item_distribution(model.draws, *given)
             names += added
             tasks += _tasks(new)
         flags = np.concatenate([known, np.zeros(len(names) - fitted, bool)]) | np.isin(names, list(graded))

@@ -114,12 +114,27 @@ class FeatureMap:
         return np.hstack([standardised, process]).astype(np.float32), novelty.astype(np.float32)
 
     def apply(self, dataset: xr.Dataset) -> xr.Dataset:
-        """The dataset with ``features`` (query, feature) and ``novelty`` (query) added.
+        """The dataset with ``features`` (query, feature), ``novelty`` and ``unseen`` (query) added.
+
+        ``unseen`` is the probability that a query is of no task that the map tells apart (0 if it tells none): what its look leaves,
+        and 1 where its coord ``task`` states one that the map has not seen. However much such queries look like a known task's, they
+        are of another data set, in which LLMs may do otherwise. A known task that is stated changes nothing.
 
         Raises:
             InputError: the dataset has no embedding, or not all the surface features, of this map.
         """
-        return self._added(dataset, *self.transform(*self._inputs(dataset)))
+        features, novelty = self.transform(*self._inputs(dataset))
+        applied = self._added(dataset, features, novelty)
+        if self.membership is None or "task" not in dataset.coords:
+            return applied
+        stated = dataset["task"].values.astype(str)
+        new = (stated != "") & ~np.isin(stated, self.task_names)
+        # What was learned of the tasks that it looks like counts as nothing learned of its own.
+        told = (features[:, features.shape[1] - len(self.task_names) :] ** 2).sum(axis=1)
+        return applied.assign(
+            unseen=("query", np.where(new, np.float32(1.0), applied["unseen"].values)),
+            novelty=("query", np.minimum(np.where(new, novelty + told, novelty), np.float32(1.0))),
+        )
 
     def apply_in_training(self, dataset: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
         """As :meth:`apply`, for the dataset that the map was learned from: task membership is cross-fitted.
@@ -152,8 +167,14 @@ class FeatureMap:
         return dataset["embedding"].values.astype(np.float64), surface
 
     def _added(self, dataset: xr.Dataset, features: np.ndarray, novelty: np.ndarray) -> xr.Dataset:
+        tasks = features[:, features.shape[1] - len(self.task_names) :]
+        missing = (
+            1.0 - tasks.sum(axis=1) / np.sqrt(TASK_SHARE) if self.task_names else np.zeros(len(features))
+        )
         return dataset.assign(
-            features=(("query", "feature"), features), novelty=(("query",), novelty)
+            features=(("query", "feature"), features),
+            novelty=(("query",), novelty),
+            unseen=(("query",), np.clip(missing, 0.0, 1.0).astype(np.float32)),
         ).assign_coords(feature=self.feature_names, feature_group=("feature", self.feature_groups))
 
     def to_dataset(self) -> xr.Dataset:

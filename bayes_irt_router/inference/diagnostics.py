@@ -238,9 +238,8 @@ def _cells(
     a, b = own_items(draws, data, query[own])
     fitted = expit(np.einsum("scd,scd->sc", a, ability[:, llm[own]]) - b)
 
-    items = item_distribution(
-        draws, data["features"].values[query[~own]], data["novelty"].values[query[~own]]
-    )
+    given = (data[name].values[query[~own]] for name in ("features", "novelty", "unseen"))
+    items = item_distribution(draws, *given)
     mean, variance = items.of_cells(ability[:, llm[~own]])
     unseen = expected_logistic(mean, np.sqrt(variance))
     return {

@@ -30,6 +30,7 @@ def random_bank(rng: np.random.Generator, *, queries: int = 30, llms: int = 8, t
             "trials": (("query", "llm"), np.ones((queries, llms), dtype=np.int64)),
             "features": (("query", "feature"), np.hstack([surface, process]).astype(np.float32)),
             "novelty": ("query", novelty.astype(np.float32)),
+            "unseen": ("query", np.zeros(queries, dtype=np.float32)),
         },
         coords={
             "query": [f"query {i}" for i in range(queries)],

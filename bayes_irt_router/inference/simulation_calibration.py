@@ -301,7 +301,8 @@ def _predicted(
         own = draws.sel(query=queries["query"].values)
         discrimination, difficulty = own_items(own, queries, np.arange(queries.sizes["query"]))
     else:
-        items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
+        given = (queries[name].values for name in ("features", "novelty", "unseen"))
+        items = item_distribution(draws, *given)
         discrimination, difficulty = drawn_items(items, rng)
     p = p_correct(abilities(draws), discrimination, difficulty)
     names = [f"{query} x {llm}" for query in queries["query"].values for llm in queries["llm"].values]

@@ -156,7 +156,10 @@ def task_level(
 
 
 def item_distribution(
-    draws: xr.Dataset, features: Float[np.ndarray, "query feature"], novelty: Float[np.ndarray, " query"]
+    draws: xr.Dataset,
+    features: Float[np.ndarray, "query feature"],
+    novelty: Float[np.ndarray, " query"],
+    unseen: Float[np.ndarray, " query"],
 ) -> ItemDistribution:
     """The item parameters of unseen queries, given their features, for every posterior draw of the MIRT.
 
@@ -164,8 +167,9 @@ def item_distribution(
         draws: the posterior, dims (chain, draw, ...); the result runs over chains and draws, flattened in this order.
         features: phi(x) of the queries, as the feature map gives it.
         novelty: of the queries, in [0, 1].
+        unseen: probability that a query is of no task seen, as the feature map gives it.
     """
-    features = features.astype(np.float32)
+    features, unseen = features.astype(np.float32), unseen.astype(np.float32)
     traits = draws.sizes["trait"]
     mean_a = np.einsum("std,qd->sqt", _flat(draws["discrimination_weight"]), features, optimize=True)
     mean_a[:, :, 0] += _flat(draws["discrimination_mean"])[:, None]
@@ -179,19 +183,21 @@ def item_distribution(
     loadings = np.zeros((len(mean_b), len(features), 0), dtype=np.float32)
     of_difficulty = np.zeros((len(features), traits), dtype=np.float32)
     if "testlet_effect" in draws:
-        effect = testlet_loadings(draws, features)
+        # The root, because the effect of a query that is of no task seen with probability u has the variance u s_v^2.
+        probability = task_probability(features[:, _task_columns(draws)])
+        effect = np.column_stack([probability, np.sqrt(unseen)]).astype(np.float32)
         loadings = np.broadcast_to(effect, (len(mean_b), *effect.shape))
         of_difficulty = np.concatenate([of_difficulty, np.zeros_like(effect)], axis=1)
         if "testlet_sensitivity" in draws:
-            within = mean_b - task_level(draws, task_probability(features[:, _task_columns(draws)]))
+            within = mean_b - task_level(draws, probability)
             loadings = np.concatenate([loadings, -effect * within[:, :, None]], axis=2)
             of_difficulty = np.concatenate([of_difficulty, -effect], axis=1)
     if "unseen_difficulty" in draws:
         # What phi misses of a query for being of no task seen is an effect that such queries share, in every draw.
-        unseen = np.sqrt(np.float32(TASK_SHARE) * unseen_probability(draws, features))
-        mean_b += unseen * _flat(draws["unseen_difficulty"])[:, None]
-        mean_a += unseen[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
-        novelty = np.maximum(novelty - unseen**2, np.float32(0.0))
+        share = np.sqrt(np.float32(TASK_SHARE) * unseen)
+        mean_b += share * _flat(draws["unseen_difficulty"])[:, None]
+        mean_a += share[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
+        novelty = np.maximum(novelty - share**2, np.float32(0.0))
     sd_a = np.sqrt(residual_a**2 + kernel_a**2 * novelty[:, None])
     slope = np.zeros((len(mean_a), traits + loadings.shape[2]), dtype=np.float32)
     if "discrimination_residual_slope" in draws:
@@ -204,25 +210,6 @@ def item_distribution(
         slope,
         of_difficulty,
     )
-
-
-def testlet_loadings(
-    draws: xr.Dataset, features: Float[np.ndarray, "query feature"]
-) -> Float32[np.ndarray, "query testlet"]:
-    """``P(t | x)`` for every task, and ``sqrt(1 - sum_t P(t | x))`` for the unseen one, whose probability is what is missing to 1.
-
-    The root, because the effect of a query that is of no task seen with probability u has the variance ``u s_v^2``.
-    """
-    probability = task_probability(features[:, _task_columns(draws)])
-    return np.column_stack([probability, np.sqrt(unseen_probability(draws, features))]).astype(np.float32)
-
-
-def unseen_probability(
-    draws: xr.Dataset, features: Float[np.ndarray, "query feature"]
-) -> Float32[np.ndarray, " query"]:
-    """``1 - sum_t P(t | x)``: the probability that a query is of no task seen."""
-    total = task_probability(features[:, _task_columns(draws)]).sum(axis=1)
-    return np.maximum(1.0 - total, 0.0).astype(np.float32)
 
 
 def expected_p_correct(

@@ -53,7 +53,7 @@ def item_insight(posterior: Posterior, queries: xr.Dataset) -> ItemInsight:
         return _of_nirt(posterior, queries)
     draws, mean = posterior.draws, posterior.feature_map.feature_mean
     features = queries["features"].values
-    items = item_distribution(draws, features, queries["novelty"].values)
+    items = item_distribution(draws, features, queries["novelty"].values, queries["unseen"].values)
     weight = draws["difficulty_weight"].values.reshape(-1, features.shape[1]).astype(np.float64)
     reference = draws["difficulty_mean"].values.ravel() + weight @ mean
     return ItemInsight(

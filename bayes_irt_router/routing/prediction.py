@@ -53,7 +53,8 @@ def predict(posterior: Posterior, queries: xr.Dataset, rng: np.random.Generator)
         marginal, conditional = predict_neural(posterior, queries, rng)
     else:
         ability = abilities(draws)
-        items = item_distribution(draws, queries["features"].values, queries["novelty"].values)
+        given = (queries[name].values for name in ("features", "novelty", "unseen"))
+        items = item_distribution(draws, *given)
         marginal = expected_p_correct(ability, items)
         conditional = p_correct(ability, *drawn_items(items, rng))
     return xr.Dataset(

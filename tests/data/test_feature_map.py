@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from bayes_irt_router.data.feature_map import (
     SURFACE_LIMIT,
     SURFACE_WEIGHT,
-    TASK_SHARE,
     FeatureMap,
     fit_feature_map,
 )
@@ -331,8 +330,27 @@ def test_a_query_of_an_unseen_task_is_told_from_the_seen_ones():
     )
     data = data.assign_coords(task=("query", [f"t{k}" for k in task]))
     feature_map = fit_feature_map(data.isel(query=task > 0))
-    applied = feature_map.apply(data)
-    seen = applied["features"].values[:, -8:].sum(axis=1) / np.sqrt(TASK_SHARE)
-    assert seen[task > 0].mean() > 0.9
-    assert seen[task == 0].mean() < 0.1
+    applied = feature_map.apply(data.drop_vars("task"))
+    unseen = applied["unseen"].values
+    assert unseen[task > 0].mean() < 0.1
+    assert unseen[task == 0].mean() > 0.9
     assert applied["novelty"].values[task == 0].mean() > 0.6
+
+
+def test_a_stated_task_that_was_not_seen_is_unseen_however_familiar_it_looks():
+    data = with_tasks(clustered())
+    feature_map = fit_feature_map(data)
+    plain = feature_map.apply(data.drop_vars("task"))
+    stated = np.array(["", str(data["task"].values[0]), "another data set"])[
+        np.arange(data.sizes["query"]) % 3
+    ]
+    applied = feature_map.apply(data.assign_coords(task=("query", stated)))
+    new = stated == "another data set"
+    np.testing.assert_array_equal(applied["features"], plain["features"])
+    np.testing.assert_array_equal(applied["unseen"].values[new], 1.0)
+    for name in ("unseen", "novelty"):
+        np.testing.assert_array_equal(applied[name].values[~new], plain[name].values[~new])
+    kernel = applied["features"].values[:, applied["feature_group"].values == "kernel"]
+    np.testing.assert_allclose(
+        applied["novelty"].values[new], 1.0 - (kernel[new] ** 2).sum(axis=1), atol=1e-5
+    )

@@ -131,7 +131,7 @@ def test_item_distribution_follows_the_equations(traits):
     rng = np.random.default_rng(traits)
     draws = hyperparameters(traits, rng)
     phi, novelty = rng.normal(size=(5, 4)), rng.uniform(size=5)
-    items = item_distribution(draws, phi, novelty)
+    items = item_distribution(draws, phi, novelty, np.zeros(len(phi)))
     flat = draws.stack(sample=("chain", "draw"), create_index=False)
     for s in range(6):
         one = flat.isel(sample=s)
@@ -164,9 +164,11 @@ def test_models_of_the_first_version_have_two_sds_of_the_smooth_effect_too():
         discrimination_kernel_sd=(("chain", "draw", "trait_kind"), np.stack([values, 0 * values], axis=2))
     )
     phi = np.zeros((1, 4))
-    new, old = (item_distribution(one, phi, np.ones(1)).discrimination_sd for one in (draws, both))
+    new, old = (
+        item_distribution(one, phi, np.ones(1), np.zeros(1)).discrimination_sd for one in (draws, both)
+    )
     np.testing.assert_allclose(old[..., 0], new[..., 0], rtol=1e-5)
-    without = item_distribution(draws, phi, np.zeros(1)).discrimination_sd
+    without = item_distribution(draws, phi, np.zeros(1), np.zeros(1)).discrimination_sd
     np.testing.assert_allclose(old[..., 1:], without[..., 1:], rtol=1e-5)
 
 
@@ -249,15 +251,17 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
     with_testlets_drawn,
 ):
     draws, phi, novelty, probability = with_testlets_drawn
-    without = item_distribution(draws.drop_vars(["testlet_effect", "unseen_difficulty"]), phi, novelty)
-    items = item_distribution(draws, phi, novelty)
+    unseen = 1.0 - probability.sum(axis=1)
+    without = item_distribution(
+        draws.drop_vars(["testlet_effect", "unseen_difficulty"]), phi, novelty, unseen
+    )
+    items = item_distribution(draws, phi, novelty, unseen)
     theta, traits = abilities(draws), draws["ability"].values.reshape(6, 3, 2)
     certain = without_residuals(items)
     logit = logit_of(expected_p_correct(theta, certain))
     effect, sensitivity = (
         draws[name].values.reshape(6, 3, 3) for name in ("testlet_effect", "testlet_sensitivity")
     )
-    unseen = 1.0 - probability.sum(axis=1)
     weight = draws["difficulty_weight"].values.reshape(6, 4)
     within = weight[:, :2] @ phi[:, :2].T  # what is known of difficulty beside the tasks
     for s in range(6):
@@ -277,7 +281,7 @@ def test_what_a_query_shares_with_others_of_its_unseen_task_is_no_residual_of_it
     draws, phi, novelty, probability = with_testlets_drawn
     effects = ["testlet_effect", "testlet_sensitivity", "unseen_difficulty", "unseen_discrimination"]
     items, traits_alone, without = (
-        item_distribution(one, phi, novelty)
+        item_distribution(one, phi, novelty, 1.0 - probability.sum(axis=1))
         for one in (draws, draws.drop_vars("testlet_effect"), draws.drop_vars(effects))
     )
     kernel = draws["difficulty_kernel_sd"].values.reshape(6, 1) ** 2

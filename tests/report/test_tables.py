@@ -173,12 +173,14 @@ def test_what_difficulty_leans_on_is_what_the_predictions_do(testlet_fit: Poster
     names = [str(name) for name in testlet_fit.draws["feature"].values]
     features = np.zeros((2, len(names)))
     features[1, names.index(frame.index[frame["kind"] == "surface"][0])] = 1.0
-    none, one = item_distribution(testlet_fit.draws, features, np.ones(2)).difficulty_mean.mean(axis=0)
+    none, one = item_distribution(testlet_fit.draws, features, np.ones(2), np.zeros(2)).difficulty_mean.mean(
+        axis=0
+    )
     first = frame[frame["kind"] == "surface"].iloc[0]
     assert one - none == pytest.approx(first["weight"], abs=1e-4)
     features = np.zeros((1, len(names)))
     features[0, names.index(f"{TASK_PREFIX}{tasks[0]}")] = np.sqrt(TASK_SHARE)
-    of_task = item_distribution(testlet_fit.draws, features, np.ones(1)).difficulty_mean.mean()
+    of_task = item_distribution(testlet_fit.draws, features, np.ones(1), np.zeros(1)).difficulty_mean.mean()
     base = testlet_fit.draws["difficulty_mean"].values.mean()
     assert of_task - base == pytest.approx(frame.loc[tasks[0], "weight"], abs=1e-3)
 

@@ -51,7 +51,7 @@ def decisions(router, queries):
 def test_contributions_add_up_to_the_difficulty(router, queries, decisions):
     draws = router.posterior.draws
     mapped = router.posterior.feature_map.apply(queries)
-    items = item_distribution(draws, mapped["features"].values, mapped["novelty"].values)
+    items = item_distribution(draws, *(mapped[name].values for name in ("features", "novelty", "unseen")))
     for query, decision in enumerate(decisions):
         told = decision.explanation
         assert told.difficulty == pytest.approx(items.difficulty_mean[:, query].mean(), abs=1e-4)
