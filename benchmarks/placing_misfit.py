@@ -22,7 +22,7 @@ from jaxtyping import Float
 from provenance import provenance
 from scipy.special import expit
 
-from bayes_irt_router.calibration.ability_prior import new_llm_prior
+from bayes_irt_router.calibration.ability_prior import aligned_prior, new_llm_prior
 from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.selection import Choosable, task_shares
 from bayes_irt_router.calibration.session import ASKING_DRAWS, Setup, next_queries, state
@@ -30,6 +30,7 @@ from bayes_irt_router.calibration.targets import Target
 from bayes_irt_router.data.canonical import read_dataset
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
+from bayes_irt_router.irt.ability_posterior import NormalAbility
 from bayes_irt_router.report.json_text import json_text, plain
 
 QUESTIONS, EFFECT_SD, RANDOM_SETS, STEPS = 50, 0.3, 20, 100
@@ -64,12 +65,14 @@ def main() -> None:
         tasks = np.array(fold.bank.task)
         task = (tasks[:, None] == np.unique(tasks)).astype(float)
         difficulty = (mean[:, -1] - mean[:, -1].mean())[:, None]
+        prior = aligned_prior(new_llm_prior(fold.router.posterior, {}), fold.bank.rotations)
+        of_ability = prior.averaged(slice(None))
         for llm in fold.left_out():
             score = fold.own["score"].sel(llm=llm).values
             sets = [asked(fold, score, arguments.seed)]
             sets += [rng.choice(len(score), QUESTIONS, replace=False) for _ in range(RANDOM_SETS)]
             for effect, columns in EFFECTS.items():
-                p, sizes = fitted(mean, variance, columns(task, difficulty), score)
+                p, sizes = fitted(mean, variance, of_ability, columns(task, difficulty), score)
                 z = [(score - p)[s].sum() / np.sqrt((p * (1 - p))[s].sum()) for s in sets]
                 rows.append(
                     {
@@ -108,20 +111,23 @@ def asked(fold: Bank, score: Float[np.ndarray, " query"], seed: int) -> np.ndarr
 def fitted(
     mean: Float[np.ndarray, "query parameter"],
     variance: Float[np.ndarray, "query parameter"],
+    prior: NormalAbility,
     columns: Float[np.ndarray, "query effect"],
     score: Float[np.ndarray, " query"],
 ) -> tuple[Float[np.ndarray, " query"], Float[np.ndarray, " effect"]]:
     """P(correct) at the mode of ability and effects, and these effects."""
     traits = mean.shape[1] - 1
     design = np.hstack([mean[:, :-1], columns])
-    precision = np.append(np.ones(traits), np.full(columns.shape[1], EFFECT_SD**-2))
-    at = np.zeros(design.shape[1])
+    precision = np.diag(np.full(design.shape[1], EFFECT_SD**-2))
+    precision[:traits, :traits] = np.linalg.inv(prior.factor @ prior.factor.T)
+    centre = np.append(prior.mean, np.zeros(columns.shape[1]))
+    at = centre
     for _ in range(STEPS):
         own = variance[:, :-1] @ at[:traits] ** 2 + variance[:, -1]
         shrink = 1.0 / np.sqrt(1.0 + np.pi / 8.0 * own)
         p = expit(shrink * (design @ at - mean[:, -1]))
-        curvature = (design.T * (shrink**2 * p * (1 - p))) @ design + np.diag(precision)
-        step = np.linalg.solve(curvature, design.T @ (shrink * (score - p)) - precision * at)
+        curvature = (design.T * (shrink**2 * p * (1 - p))) @ design + precision
+        step = np.linalg.solve(curvature, design.T @ (shrink * (score - p)) - precision @ (at - centre))
         at = at + np.clip(step, -0.5, 0.5)
     return p, at[traits:]
 
