@@ -49,7 +49,7 @@ from bayes_irt_router.data.cost import observed_cost
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.evaluation.routing_metrics import observed_on_every_query, reward
-from bayes_irt_router.irt.response import ItemDistribution, expected_p_correct, item_distribution
+from bayes_irt_router.irt.response import ItemDistribution, abilities, expected_p_correct, item_distribution
 from bayes_irt_router.report.json_text import json_text, plain
 from bayes_irt_router.report.tables import markdown_table
 from bayes_irt_router.routing.policies import choose, expected_utility
@@ -90,8 +90,7 @@ class Bank:
     @cached_property
     def known_p(self) -> np.ndarray:
         """What is predicted of the known LLMs on the unseen queries."""
-        ability = self.router.posterior.draws["ability"].sel(llm=self.known).values
-        ability = ability.reshape(-1, *ability.shape[2:])
+        ability = abilities(self.router.posterior.draws.sel(llm=self.known))
         count = self.unseen.sizes["query"]
         parts = np.array_split(np.arange(count), max(1, count // 64))
         return np.concatenate(
