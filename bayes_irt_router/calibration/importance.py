@@ -8,33 +8,41 @@ from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.likelihood import Evidence, gaussian_proposal, log_likelihood
 
 POINTS = 24  # a draw, at least
-POINTS_OF_TRAIT = 5  # where all draws are used; with few points in many dims weights of draws are noise
+POINTS_OF_DIM = (
+    8  # of those dims that the answers tell of; with few points in many dims weights of draws are noise
+)
 FROM_PRIOR = 0.2  # share of the points that come from the prior: the tails of few answers are the prior's
 INFLATION = 1.15  # of the proposal's SDs: tails a little heavier than the target's
 METROPOLIS_STEPS = 60
 
 
 def importance_points(
-    evidence: Evidence, prior: AbilityPrior, rng: np.random.Generator, count: int = POINTS
+    evidence: Evidence, prior: AbilityPrior, rng: np.random.Generator, of_dim: float = 0.0
 ) -> tuple[Float[np.ndarray, "draw point trait"], Float[np.ndarray, "draw point"]]:
     """Points of ability in every draw, and their log importance weights.
 
     The points are antithetic pairs of a Gaussian at the mode and a fifth from the prior; the mixture is the proposal. The mean of a
-    draw's weights is its marginal likelihood.
+    draw's weights is its marginal likelihood. In whitened coordinates the prior is ``I``, and the Gaussian's covariance ``S`` at the
+    mode has eigenvalues up to 1. It is inflated to ``S + (g^2 - 1) (S - S^2)``: where the answers tell much its SDs are ``g`` times as
+    large, where they tell nothing they are the prior's, and such dims (tasks that were not asked of) do not scatter the weights.
 
     Args:
         evidence: the answers.
         prior: of the ability.
         rng: of the points.
-        count: of points in a draw.
+        of_dim: so many points in a draw for every dim that the answers tell of, ``tr(I - S)`` in the mean over draws, but no fewer than
+            :data:`POINTS`.
 
     Returns:
         Points in whitened coordinates ``z``, where ``theta = mean + factor z`` of the prior; log weights.
     """
     mode, covariance = gaussian_proposal(evidence, prior)
     draws, traits = mode.shape
+    dims = traits - float(np.trace(covariance, axis1=1, axis2=2).mean())
+    count = max(POINTS, round(of_dim * dims))
     from_prior = round(FROM_PRIOR * count)
-    factor = INFLATION * np.linalg.cholesky(covariance)
+    told = covariance - np.matmul(covariance, covariance)
+    factor = np.linalg.cholesky(covariance + (INFLATION**2 - 1.0) * told)
     spread = np.matmul(
         rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
     )

@@ -11,8 +11,7 @@ from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_pri
 from bayes_irt_router.calibration.answers import Answer, merged, scores_and_trials
 from bayes_irt_router.calibration.importance import (
     METROPOLIS_STEPS,
-    POINTS,
-    POINTS_OF_TRAIT,
+    POINTS_OF_DIM,
     effective_number,
     importance_points,
     log_mean,
@@ -164,12 +163,11 @@ def place(
         return placement(index, ability, "cut", "set encoder and importance resampling in each network")
 
     turned = bank.rotations[draws]
-    traits = prior.mean.shape[1]
-    count = max(POINTS, POINTS_OF_TRAIT * traits) if len(draws) == bank.draws else POINTS
+    of_dim = POINTS_OF_DIM if len(draws) == bank.draws else 0.0
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
         evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
         over = prior.over_frames()
-        points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng, count)
+        points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng, of_dim)
         log_weights = log_mean(log_weight)
         # Copies of one draw have the same items: they are one draw that has their weights together.
         together = np.full(len(copies), -np.inf)
@@ -183,7 +181,7 @@ def place(
             effective = left
     if kind == "cut":
         evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)
-        points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng, count)
+        points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng, of_dim)
     z = points[index, one_each(log_weight[index], rng)]
     method = "Laplace proposal and importance resampling in each draw"
     if float(np.median(effective_number(log_weight))) < FEWEST_POINTS:
