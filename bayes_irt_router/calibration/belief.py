@@ -11,7 +11,7 @@ from bayes_irt_router.calibration.items import ItemBank, Items
 from bayes_irt_router.calibration.placing import Placement
 from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 
-PARTICLES = 256  # every response waits for them
+PARTICLES = 400
 NODES = 7  # of the Gauss-Hermite rule over an item's own part
 
 

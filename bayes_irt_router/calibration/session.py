@@ -17,7 +17,7 @@ from bayes_irt_router.calibration.selection import Choice, Choosable, choose_que
 from bayes_irt_router.calibration.targets import Target, TargetValues, expected_regret
 from bayes_irt_router.errors import InputError
 
-ASKING_DRAWS = 256  # over which an LLM is placed between two questions: as many as a belief has particles
+ASKING_DRAWS = 400  # over which an LLM is placed between two questions: as many as a belief has particles
 MILESTONES = (10, 20, 50, 100)
 SIMULATED = 12  # calibrations for each milestone of a plan
 
