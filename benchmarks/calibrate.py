@@ -8,8 +8,8 @@ bank are placed from 0, 5, 10, 20 and 50 answers. The estimate is of the accurac
 One JSON line for each LLM goes to benchmarks/results/calibrate-NAME.jsonl, NAME being the data folder's, and an LLM with a line of the same
 fit is not placed again: interrupt and repeat at will. The tables pool all lines; they go to calibrate-NAME.json and .md. Reported are
 
-- error and 90 % coverage of adaptive questions (expected variance reduction), and of random ones fed to the same posterior, drawn from all
-  queries or balanced over tasks;
+- error and 90 % coverage of adaptive questions (expected variance reduction; several sequences an LLM: chance has a part in what is asked),
+  and of random ones fed to the same posterior, drawn from all queries or balanced over tasks;
 - controls: a set chosen once for all by D-optimality; on the random questions the shrunken mean, the plug-in of posterior mean items
   (a 2PL of several traits scored by point estimates, the way of tinyBenchmarks), and the accuracy of the fitted LLM that agrees most;
 - the routing regret with the LLM placed from 20 answers, as a share of what adding it brings (alpha 0.8), over the first query fold, which
@@ -109,6 +109,12 @@ def main() -> None:
         "--unconverged", action="store_true", help="take folds above r-hat 1.05, too: for a trial"
     )
     parser.add_argument("--repeats", type=int, default=3, help="random question lists for each LLM")
+    parser.add_argument(
+        "--sequences",
+        type=int,
+        default=3,
+        help="sequences of chosen questions for each LLM, each with a seed",
+    )
     parser.add_argument("--selector", action="append", default=[], help="more selectors to compare")
     parser.add_argument("--most", type=int, default=None, help="at most so many LLMs of a fold: for a trial")
     parser.add_argument("--seed", type=int, default=0)
@@ -198,24 +204,25 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
         return Setup(bank, prior, Target(), choosable, False, selector, seed)
 
     estimates: list[dict[str, Any]] = []
-    wall: list[float] = []
-    processor: list[float] = []
-    few: list[Answer] = []
+    wall = np.full((arguments.sequences, most + 1), np.nan)  # nothing is placed before the first answer
+    processor = wall.copy()
+    few: list[list[Answer]] = []
     for selector in ("variance", *arguments.selector):
-        own, answers = setup(selector, arguments.seed), list[Answer]()
-        for n in range(most + 1):
-            started = time.perf_counter(), time.process_time()
-            choice = next_queries(own, state(own, answers, ASKING_DRAWS), 1)[0].position
-            if selector == "variance" and n:
-                wall.append(time.perf_counter() - started[0])
-                processor.append(time.process_time() - started[1])
-            if n in COUNTS:
-                method = "adaptive" if selector == "variance" else selector
-                placement = state(own, answers).placement  # over all draws, as a calibration ends
-                estimates.append({"method": method, "n": n, **judged(bank, placement, answers, n)})
-            if selector == "variance" and n == ROUTED_AT:
-                few = list(answers)
-            answers.append(answer(choice))
+        for sequence in range(arguments.sequences):
+            own, answers = setup(selector, arguments.seed + sequence), list[Answer]()
+            for n in range(most + 1):
+                started = time.perf_counter(), time.process_time()
+                choice = next_queries(own, state(own, answers, ASKING_DRAWS), 1)[0].position
+                if selector == "variance" and n:
+                    wall[sequence, n] = time.perf_counter() - started[0]
+                    processor[sequence, n] = time.process_time() - started[1]
+                if n in COUNTS:
+                    method = "adaptive" if selector == "variance" else selector
+                    placement = state(own, answers).placement  # over all draws, as a calibration ends
+                    estimates.append({"method": method, "n": n, **judged(bank, placement, answers, n)})
+                if selector == "variance" and n == ROUTED_AT:
+                    few.append(list(answers))
+                answers.append(answer(choice))
 
     begin = state(setup("fisher", arguments.seed), [])
     lists = {("static D-optimal", 0): [c.position for c in next_queries(setup("fisher", 0), begin, most)]}
@@ -236,13 +243,14 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
         "true": float(scores.mean()),
         "estimates": estimates,
         "ms_per_response": {
-            "wall": 1000 * float(np.median(wall)),
-            "processor": 1000 * float(np.median(processor)),
-            f"wall, last {LAST}": 1000 * float(np.median(wall[-LAST:])),
-            f"processor, last {LAST}": 1000 * float(np.median(processor[-LAST:])),
+            "wall": 1000 * float(np.nanmedian(wall)),
+            "processor": 1000 * float(np.nanmedian(processor)),
+            f"wall, last {LAST}": 1000 * float(np.median(wall[:, -LAST:])),
+            f"processor, last {LAST}": 1000 * float(np.median(processor[:, -LAST:])),
             "llms": len(fold.router.posterior.llm),
             "queries": len(bank.query),
         },
+        "sequences": arguments.sequences,
         "routing": routing(fold, llm, info, prior, few, everything, arguments.assume_output_tokens),
     }
 
@@ -305,11 +313,14 @@ def routing(
     llm: str,
     info: dict[str, Any],
     prior: AbilityPrior,
-    few: list[Answer],
+    few: list[list[Answer]],
     everything: list[Answer],
     assume_output_tokens: int | None,
 ) -> dict[str, float] | None:
-    """Reward on unseen queries without the LLM, with it placed from few answers, and from all; None where it cannot be told."""
+    """Reward on unseen queries without the LLM, with it placed from few answers, and from all; None where it cannot be told.
+
+    From few answers it is the mean over the sequences of questions.
+    """
     data = fold.unseen.sel(llm=[*fold.known, llm])
     actual = observed_cost(data, assume_output_tokens)
     candidates = observed_on_every_query(data["score"].values, actual)
@@ -317,8 +328,8 @@ def routing(
         return None
     texts = dict(zip(fold.own["query"].values, fold.own["text"].values, strict=True))
     characters = {query: len(str(text)) for query, text in texts.items()}
-    rewards = {}
-    for name, answers in (("few", few), ("all", everything)):
+    rewards: dict[str, list[float]] = {"few": [], "all": [], "without": []}
+    for name, answers in (*(("few", answers) for answers in few), ("all", everything)):
         placement = place(fold.bank, prior, answers, np.random.default_rng(0))
         p = np.column_stack([fold.known_p, predicted(fold, placement)])
         cost = with_llm_cost(fold.router.cost, llm, info, answers, characters)
@@ -331,10 +342,10 @@ def routing(
         ):
             choice = choose(np.where(allowed, utility, -np.inf), allowed)
             positions = np.cumsum(candidates)[choice] - 1
-            rewards[label] = reward(
-                positions, data["score"].values[:, candidates], actual[:, candidates], ALPHA
+            rewards[label].append(
+                reward(positions, data["score"].values[:, candidates], actual[:, candidates], ALPHA)
             )
-    return rewards
+    return {label: float(np.mean(found)) for label, found in rewards.items()}
 
 
 def predicted(fold: Bank, placement: Placement) -> np.ndarray:

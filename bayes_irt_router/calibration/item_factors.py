@@ -50,6 +50,7 @@ def _shared_components(
     if others == 0 or most == 0:
         return 0
     components = _components(found_in)[:, :most].astype(np.float32)
+    most = components.shape[1]
     # One number an item, the mean over its parameters: they are correlated within an item, and not between items.
     explained = ((components.T @ shown_by.reshape(draws, -1)) ** 2).reshape(most, others, -1).mean(axis=2)
     error = explained.std(axis=1) / np.sqrt(others)
@@ -58,6 +59,10 @@ def _shared_components(
 
 
 def _components(standard: Float32[np.ndarray, "draw query parameter"]) -> Float[np.ndarray, "draw component"]:
-    """Unit vectors over the draws, by falling variance."""
+    """Unit vectors over the draws, by falling variance: as many as there are draws, or numbers a draw, if those are fewer."""
     flat = standard.reshape(len(standard), -1)
-    return np.linalg.eigh((flat @ flat.T).astype(np.float64))[1][:, ::-1]
+    if len(flat) <= flat.shape[1]:
+        return np.linalg.eigh((flat @ flat.T).astype(np.float64))[1][:, ::-1]
+    variance, axes = np.linalg.eigh((flat.T @ flat).astype(np.float64))
+    spread = variance > 1e-6 * variance[-1]  # others are rounding, or belong to parameters that are the same in all draws
+    return (flat @ axes[:, spread] / np.sqrt(variance[spread]))[:, ::-1]

@@ -215,10 +215,11 @@ def test_quadrature_agrees_with_monte_carlo_over_the_items_own_parts(uncertain):
         assert abs(found - expected) < norm.isf(ERROR_RATE / 6) * error * np.sqrt(6) + 1e-3
 
 
-def test_what_items_share_is_told_from_what_is_their_own():
+@pytest.mark.parametrize("draws", [200, 600])  # fewer than the numbers in a draw, and more
+def test_what_items_share_is_told_from_what_is_their_own(draws):
     rng = generator()
-    factor, loading = rng.standard_normal((600, 1, 1)), rng.standard_normal((1, 80, 3))
-    own = 0.5 * rng.standard_normal((600, 80, 3))
+    factor, loading = rng.standard_normal((draws, 1, 1)), rng.standard_normal((1, 80, 3))
+    own = 0.5 * rng.standard_normal((draws, 80, 3))
     shared, covariance = shared_and_own((factor * loading + own).astype(np.float32))
     truth = factor * loading
     error = shared - shared.mean(axis=0) - truth + truth.mean(axis=0)
