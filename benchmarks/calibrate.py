@@ -361,7 +361,6 @@ def predicted(fold: Bank, placement: Placement) -> np.ndarray:
             items.discrimination_mean[placement.index],
             items.discrimination_sd[placement.index],
             items.discrimination_slope[placement.index],
-            items.difficulty_loading,
         )
         means.append(expected_p_correct(ability, taken).mean(axis=0)[:, 0])
     return np.concatenate(means)
@@ -374,7 +373,6 @@ def of_queries(items: ItemDistribution, part: np.ndarray) -> ItemDistribution:
         items.discrimination_mean[:, part],
         items.discrimination_sd[:, part],
         items.discrimination_slope,
-        items.difficulty_loading[part],
     )
 
 

@@ -77,12 +77,12 @@ by_task.assign(all=train["score"].mean("query").values).join(price).sort_values(
 # Item response theory was made for exams: the chance of a right answer depends on how able the test-taker is and how hard the question is.
 # Here LLM $j$ answers question $i$ correctly with probability
 #
-# $$p_{ij} = \operatorname{sigmoid}\left(\mathbf{a}_i^\top \boldsymbol\theta_j - b_i + \sum_t P(t \mid x_i)\, (v_{jt} - u_{jt} c_i)\right)$$
+# $$p_{ij} = \operatorname{sigmoid}\left(\mathbf{a}_i^\top \boldsymbol\theta_j - b_i + \sum_t P(t \mid x_i)\, v_{jt}\right)$$
 #
 # where $\boldsymbol\theta_j$ are the LLM's abilities (one number for each of three traits), $b_i$ is the question's difficulty, and $\mathbf{a}_i$
 # says how strongly each trait matters for it. The last term holds what three traits cannot: $v_{jt}$ is what the LLM is better at on task $t$ than its
-# traits say (a *testlet effect*, small unless the answers ask for more), $u_{jt}$ is how much more than others it suffers from what makes a question
-# harder than its task's level ($c_i$), and $P(t \mid x_i)$ is the probability, read from the text $x_i$, that the question is of that task. New questions have no answers yet, so difficulty and discrimination are regressed on the text: a sentence embedding,
+# traits say (a *testlet effect*, small unless the answers ask for more), and $P(t \mid x_i)$ is the probability, read from the text $x_i$, that the
+# question is of that task. New questions have no answers yet, so difficulty and discrimination are regressed on the text: a sentence embedding,
 # features such as length, digits or code, and the same probabilities of the tasks.
 #
 # Everything gets a prior and is sampled by NUTS. First the embedding, then the fit; it takes about a minute.

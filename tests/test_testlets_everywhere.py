@@ -29,7 +29,6 @@ from bayes_irt_router.report.task_accuracy import task_accuracy
 from bayes_irt_router.routing.prediction import predict
 
 TRAITS, TESTLETS = 2, 4
-BEHIND = 2 * TESTLETS  # an effect and a sensitivity each
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +61,15 @@ def test_the_view_has_the_response_of_the_model(testlet_fit: Posterior):
     view = linear_view(testlet_fit)
     assert linear_view(view) is view
     draws, model = view.draws, testlet_fit.draws
-    assert [is_testlet(name) for name in draws["trait"].values] == [False] * TRAITS + [True] * BEHIND
+    assert [is_testlet(name) for name in draws["trait"].values] == [False] * TRAITS + [True] * TESTLETS
     probability = testlet_fit.tree["queries"].to_dataset()["task_probability"].values
     flat = {
         name: model[name].values.reshape(testlet_fit.size, *model[name].shape[2:])
         for name in ("discrimination", "difficulty")
     }
-    a = with_testlets(model, flat["discrimination"], flat["difficulty"], probability)
-    expected = p_correct(abilities(model), a, flat["difficulty"])
+    expected = p_correct(
+        abilities(model), with_testlets(flat["discrimination"], probability), flat["difficulty"]
+    )
     own = p_correct(draws["ability"].values, draws["discrimination"].values, draws["difficulty"].values)
     np.testing.assert_allclose(own.reshape(expected.shape), expected, atol=1e-5)
 
@@ -88,12 +88,10 @@ def test_an_unseen_task_makes_predictions_less_certain_for_all_its_queries_toget
 
 def test_the_prior_of_a_new_llm_has_their_scale(testlet_fit: Posterior):
     prior = new_llm_prior(testlet_fit)
-    assert prior.mean.shape[1] == TRAITS + BEHIND
-    assert prior.free == TRAITS
+    assert prior.mean.shape[1] == TRAITS + TESTLETS
+    sd = testlet_fit.draws["testlet_sd"].values.ravel()
     covariance = prior.factor @ np.swapaxes(prior.factor, 1, 2)
-    for position, name in ((TRAITS, "testlet_sd"), (-1, "sensitivity_sd")):
-        variance = (1 + 1 / 6) * testlet_fit.draws[name].values.ravel() ** 2
-        np.testing.assert_allclose(covariance[:, position, position], variance, rtol=1e-3)
+    np.testing.assert_allclose(covariance[:, -1, -1], (1 + 1 / 6) * sd**2, rtol=1e-3)
     np.testing.assert_allclose(covariance[:, :TRAITS, TRAITS:], 0.0, atol=1e-6)
     before = predecessor_prior(testlet_fit, testlet_fit.llm[2]).mean
     np.testing.assert_allclose(before, abilities(testlet_fit.draws)[:, 2], atol=1e-6)
@@ -144,7 +142,7 @@ def test_estimates_and_targets_are_of_traits_and_tasks_not_of_testlets(
     traits = [is_testlet(name) for name in bank.posterior.draws["trait"].values]
     target = Target("ability")
     target.check(bank)
-    assert sum(traits) == BEHIND
+    assert sum(traits) == TESTLETS
 
 
 def test_a_change_on_one_task_is_drift(testlet_fit: Posterior, of_task: dict[str, list[str]]):
@@ -188,21 +186,3 @@ def test_a_model_that_ships_predicts_as_the_whole_one(
         for one in (load(tmp_path / "model"), testlet_fit)
     )
     np.testing.assert_allclose(small, whole, atol=1e-4)
-
-
-def test_new_queries_are_as_uncertain_in_the_bank_as_in_predictions(
-    testlet_fit: Posterior, bank: Callable[..., xr.Dataset]
-):
-    queries = bank(tasks=3, seed=5)
-    queries = queries.assign_coords(query=[f"new {name}" for name in queries["query"].values])
-    of_bank = ItemBank.of(testlet_fit, queries)
-    new = of_bank.new
-    assert new is not None
-    ability = np.random.default_rng(0).normal(0, 0.5, TRAITS + BEHIND)
-    positions = np.arange(of_bank.fitted, len(of_bank.query))
-    common = np.broadcast_to(ability, (of_bank.draws, 1, len(ability)))
-    mean, variance = of_bank.as_drawn(positions).logit_moments(common)
-    of_draws = np.einsum("sde,e->sd", of_bank.rotations, ability)[:, None, :].astype(np.float32)
-    expected_mean, expected_variance = (values[:, :, 0] for values in new.logit_moments(of_draws))
-    np.testing.assert_allclose(mean[:, 0], expected_mean, atol=1e-4)
-    np.testing.assert_allclose(variance[:, 0].mean(axis=0), expected_variance.mean(axis=0), rtol=1e-3)

@@ -64,5 +64,6 @@ def _components(standard: Float32[np.ndarray, "draw query parameter"]) -> Float[
     if len(flat) <= flat.shape[1]:
         return np.linalg.eigh((flat @ flat.T).astype(np.float64))[1][:, ::-1]
     variance, axes = np.linalg.eigh((flat.T @ flat).astype(np.float64))
-    spread = variance > 1e-6 * variance[-1]  # others are rounding, or belong to parameters that are the same in all draws
+    # Others are rounding, or belong to parameters that are the same in all draws.
+    spread = variance > 1e-6 * variance[-1]
     return (flat @ axes[:, spread] / np.sqrt(variance[spread]))[:, ::-1]

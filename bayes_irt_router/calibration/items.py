@@ -84,7 +84,7 @@ class Items:
         return moving, its_mean, np.flatnonzero(same)
 
     def _variance(self, extended: Float[np.ndarray, "*point parameter"]) -> Float[np.ndarray, "*point query"]:
-        # Testlet loadings are probabilities of tasks, the same in all draws: many pairs of parameters vary in no query.
+        # Testlet loadings are probabilities of tasks, the same in all draws: most pairs of parameters vary in no query.
         own = np.flatnonzero((np.diagonal(self.covariance, axis1=1, axis2=2) > NOTHING).any(axis=0))
         rows, columns = (own[k] for k in np.triu_indices(len(own)))
         squares = extended[..., rows] * extended[..., columns]
@@ -214,10 +214,8 @@ class ItemBank:
         mean = np.concatenate([a, self.new.difficulty_mean[:, :, None]], axis=2)
         own = np.zeros((mean.shape[1], mean.shape[2], mean.shape[2]))
         own[:, :-1, :-1] = self.new.mean_covariance(self.rotations)
-        # Sensitivities to difficulty have coordinates common to all draws as they are.
-        along = np.column_stack([self.new.difficulty_loading, np.ones(len(own))]).astype(np.float64)
-        variance = (self.new.difficulty_sd.astype(np.float64) ** 2).mean(axis=0)
-        return mean, own + variance[:, None, None] * along[:, :, None] * along[:, None, :]
+        own[:, -1, -1] = (self.new.difficulty_sd.astype(np.float64) ** 2).mean(axis=0)
+        return mean, own
 
     @cached_property
     def score_precision(self) -> Float[np.ndarray, " draw"]:

@@ -26,7 +26,6 @@ from bayes_irt_router.inference.pareto_smoothing import LARGEST_K_HAT
 from bayes_irt_router.inference.posterior import ANCESTOR, ANSWER_LENGTH, Posterior
 from bayes_irt_router.inference.stacking import each_member, refuse_stack
 from bayes_irt_router.irt.answer_length import with_later_llm
-from bayes_irt_router.irt.response import TESTLET_PARTS
 
 CALIBRATED = "calibrated LLM"
 OF_LLM = ("LLM mean", CALIBRATED)  # rows of the gate that bear an LLM's name
@@ -83,8 +82,8 @@ def with_llm(
     taken = resampled(draws)
     names = np.array(posterior.llm if known else [*posterior.llm, llm], dtype=object)
     joined, behind = {}, 0
-    # A placement has behind the traits what the model has of testlets.
-    for name, dim in (("ability", "trait"), *((part, "testlet") for part in TESTLET_PARTS)):
+    # A placement has the testlets behind the traits, where the model has them.
+    for name, dim in (("ability", "trait"), ("testlet_effect", "testlet")):
         if name not in taken:
             continue
         values = taken[name].transpose("chain", "draw", "llm", dim).values

@@ -33,7 +33,6 @@ SCALARS = (
     "discrimination_residual_sd",
     "score_precision",
     "testlet_sd",
-    "sensitivity_sd",
     "family_sd",
 )
 SLOPE, COVARIATES = "discrimination_residual_slope", "covariate_weight"
@@ -220,8 +219,10 @@ def own_items(
 ) -> tuple[Float32[np.ndarray, "draw chosen trait"], Float32[np.ndarray, "draw chosen"]]:
     """Fitted queries' parameters, testlets behind the traits."""
     a, b = _flat(draws["discrimination"][:, :, query]), _flat(draws["difficulty"][:, :, query])
-    task = data["feature_group"].values == "task"
-    return with_testlets(draws, a, b, task_probability(data["features"].values[query][:, task])), b
+    if "testlet_effect" in draws:
+        task = data["feature_group"].values == "task"
+        a = with_testlets(a, task_probability(data["features"].values[query][:, task]))
+    return a, b
 
 
 def _cells(
@@ -240,7 +241,10 @@ def _cells(
 
     given = (data[name].values[query[~own]] for name in ("features", "novelty", "unseen"))
     items = item_distribution(draws, *given)
-    mean, variance = items.of_cells(ability[:, llm[~own]])
+    theta = ability[:, llm[~own]]
+    mean = np.einsum("scd,scd->sc", items.discrimination_mean, theta) - items.difficulty_mean
+    variance = np.einsum("scd,scd->sc", items.discrimination_sd**2, items.tilted(theta) ** 2)
+    variance += items.difficulty_sd**2
     unseen = expected_logistic(mean, np.sqrt(variance))
     return {
         "cell, fitted query": (names[own].tolist(), _by_chain(fitted, draws)),

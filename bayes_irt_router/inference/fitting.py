@@ -32,7 +32,6 @@ KEPT = (
     COVARIATES,
     SLOPE,
     "testlet_effect",
-    "testlet_sensitivity",
     "unseen_difficulty",
     "unseen_discrimination",
     "difficulty",

@@ -7,14 +7,14 @@ import xarray as xr
 
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.neural_items import ITEMS, NETWORK, linear_draws, networks
-from bayes_irt_router.irt.response import TESTLET_PARTS, abilities, testlet_names, with_testlets
+from bayes_irt_router.irt.response import abilities, with_testlets
 
 
 def linear_view(posterior: Posterior) -> Posterior:
     """The same model with all that its response is made of under ``ability``, ``discrimination`` and ``difficulty``.
 
-    * A MIRT with testlets: the testlets and their sensitivities stand behind the traits, in ``ability``, ``discrimination`` (there as
-      probabilities of tasks, and these times difficulty), and in the frame of the abilities; on the dim ``trait`` they have their names.
+    * A MIRT with testlets: the testlets stand behind the traits, in ``ability``, ``discrimination`` (there as probabilities of tasks),
+      and in the frame of the abilities; their coordinate on the dim ``trait`` is the testlet's name.
     * A NIRT: in every draw a query's response ``logit p = f(theta)`` is replaced by ``a . theta - b``, its mean slope and mean offset over
       the fitted LLMs, with one draw of the query's residuals. Always the same: the generator of the residuals is seeded by the fit.
     * Any other model, and a view, as they are.
@@ -47,27 +47,17 @@ def _testlets_as_traits(posterior: Posterior) -> xr.Dataset:
     probability = posterior.tree["queries"].to_dataset()["task_probability"].values
     discrimination = draws["discrimination"].transpose("chain", "draw", "query", "trait").values
     shape = (draws.sizes["chain"], draws.sizes["draw"])
-    difficulty = draws["difficulty"].transpose("chain", "draw", "query").values
-    a = with_testlets(
-        draws,
-        discrimination.reshape(-1, *discrimination.shape[2:]),
-        difficulty.reshape(-1, difficulty.shape[2]),
-        probability,
-    )
+    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), probability)
     ability = abilities(draws)
     traits, all_traits = draws.sizes["trait"], ability.shape[2]
     # A new LLM's effect on a testlet is N(0, (1 + 1/J) s_v^2): raw abilities of variance 1, divided by the frame 1 / s_v.
-    # So are sensitivities.
     frame = np.zeros((*shape, all_traits, all_traits), dtype=np.float32)
     frame[:, :, :traits, :traits] = draws["ability_frame"].transpose(..., "raw_trait", "trait").values
     behind = np.arange(traits, all_traits)
-    sds = [draws[name].values for name in ("testlet_sd", "sensitivity_sd") if name in draws]
-    frame[:, :, behind, behind] = 1.0 / np.repeat(np.stack(sds, axis=2), draws.sizes["testlet"], axis=2)
-    names = [*draws["trait"].values, *testlet_names(draws)]
+    frame[:, :, behind, behind] = 1.0 / draws["testlet_sd"].values[:, :, None]
+    names = [*draws["trait"].values, *draws["testlet"].values]
     # What else has the dim (weights of features, LLM covariates and families) says nothing of testlets.
-    rest = draws.drop_vars(
-        [*TESTLET_PARTS, "testlet", "ability", "ability_frame", "discrimination"], errors="ignore"
-    )
+    rest = draws.drop_vars(["testlet_effect", "testlet", "ability", "ability_frame", "discrimination"])
     rest = rest.reindex({dim: names for dim in ("trait", "raw_trait") if dim in rest.dims}, fill_value=0.0)
     dims = ("chain", "draw")
     return rest.assign(

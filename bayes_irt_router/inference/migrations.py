@@ -90,22 +90,7 @@ def _alone(old: Content) -> Content:
     return Content({**old.record, "stacked": 0}, groups)
 
 
-def _without_sensitivities(old: Content) -> Content:
-    """In version 5 no task's difficult queries were more difficult for some LLMs than for others; such draws predict as they did."""
-    if old.record.get("kind") != "mirt":
-        return old
-    model = old.record["model"]
-    priors = {**model["priors"], "sensitivity": MIRTPriors().sensitivity}
-    return replace(old, record={**old.record, "model": {**model, "priors": priors}})
-
-
-MIGRATIONS: tuple[Migration, ...] = (
-    _without_testlets,
-    _without_slope,
-    _unaligned,
-    _alone,
-    _without_sensitivities,
-)
+MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _unaligned, _alone)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

@@ -7,11 +7,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from bayes_irt_router.data.feature_map import TASK_SHARE
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.nuts import NUTS, precision, sample_nuts
 from bayes_irt_router.irt.mirt import MIRT
-from bayes_irt_router.irt.response import TESTLET_PARTS, task_probability, testlet_names, with_testlets
+from bayes_irt_router.irt.response import task_probability, with_testlets
 from bayes_irt_router.irt.starting_points import starting_points
 
 
@@ -30,7 +29,7 @@ def joint_by_nuts(
         p(parameters, theta | data, y) ~ p(parameters | data) N(theta | 0, (1 + 1/J) L^-1 L^-T) prod_i Bernoulli(y_i | a_i . theta - b_i)
 
     with the abilities in the coordinates of the J fitted LLMs, ``L`` their frame. Where the model has testlets they stand behind the
-    traits, as in :func:`linear_view`: ``v ~ N(0, (1 + 1/J) s_v^2)``, P(t | x) in place of a discrimination; and so do sensitivities.
+    traits, as in :func:`linear_view`: ``v ~ N(0, (1 + 1/J) s_v^2)``, P(t | x) in place of a discrimination.
 
     Args:
         model: without covariates and families.
@@ -56,9 +55,8 @@ def joint_by_nuts(
     task = data["feature_group"].values == "task"
     testlets = model.testlets_of(data)
     probability = task_probability(data["features"].values[:, task])
-    behind = len(TESTLET_PARTS) * len(testlets)
     starts = [
-        {**start, "new_residual": rng.standard_normal(model.traits + behind).astype(np.float32)}
+        {**start, "new_residual": rng.standard_normal(model.traits + len(testlets)).astype(np.float32)}
         for start in starting_points(model, data, sampler.chains, rng)
     ]
 
@@ -70,44 +68,34 @@ def joint_by_nuts(
         built = model.build(data)
         with built:
             raw = np.sqrt(1.0 + 1.0 / data.sizes["llm"]) * pm.Normal(
-                "new_residual", 0.0, 1.0, shape=model.traits + behind
+                "new_residual", 0.0, 1.0, shape=model.traits + len(testlets)
             )
             ability = pt.linalg.solve_triangular(
                 built["ability_frame"], raw[: model.traits, None], lower=True
             )[:, 0]
             logit = built["discrimination"][positions] @ ability - built["difficulty"][positions]
             if testlets:
-                effect = built["testlet_sd"] * raw[model.traits :][: len(testlets)]
-                sensitivity = built["sensitivity_sd"] * raw[model.traits + len(testlets) :]
+                effect = built["testlet_sd"] * raw[model.traits :]
                 seen = probability[positions].astype(pytensor.config.floatX)
-                column = (np.sqrt(TASK_SHARE) * seen).astype(pytensor.config.floatX)
-                level = built["difficulty_mean"] + column @ built["difficulty_weight"][task]
-                within = built["difficulty"][positions] - level
-                logit = logit + seen @ effect[:-1] - within * (seen @ sensitivity[:-1])
-                pm.Deterministic("new_effect", pt.concatenate([effect, sensitivity]))
+                logit = logit + seen @ effect[:-1]
+                pm.Deterministic("new_effect", effect, dims="testlet")
             pm.Deterministic("new_ability", ability, dims="trait")
             right = np.asarray(score, dtype=pytensor.config.floatX)
             pm.Potential("new_answers", (right * logit - pt.softplus(logit)).sum())
         return built
 
-    present = TESTLET_PARTS if testlets else ()
     kept = ("difficulty", "discrimination", "new_ability", *(("new_effect",) if testlets else ()))
-    read = [*kept, "ability", "ability_frame", "difficulty_mean", "difficulty_weight", *present]
-    sampled = sample_nuts(build, starts, read, sampler, seed=seed, progress=progress)
+    sampled = sample_nuts(
+        build, starts, [*kept, "ability", "ability_frame"], sampler, seed=seed, progress=progress
+    )
     draws = sampled.posterior[list(kept)]
     if not testlets:
         return draws
     ability, discrimination = draws["new_ability"].values, draws["discrimination"].values
-    difficulty = draws["difficulty"].values
-    a = with_testlets(
-        sampled.posterior,
-        discrimination.reshape(-1, *discrimination.shape[2:]),
-        difficulty.reshape(-1, difficulty.shape[2]),
-        probability,
-    )
-    names = [*draws["trait"].values, *testlet_names(sampled.posterior)]
+    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), probability)
+    names = [*draws["trait"].values, *testlets]
     return (
-        draws[["difficulty"]]
+        draws.drop_dims(["trait", "testlet"])
         .assign(
             new_ability=(
                 ("chain", "draw", "trait"),

@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 DIFFICULTIES = 6  # how many queries' difficulty is ranked
 LIKELIHOOD = "log likelihood"
-BESIDE = (
-    COVARIATES,
-    SLOPE,
-    "testlet_effect",
-    "testlet_sensitivity",
-    "unseen_difficulty",
-    "unseen_discrimination",
-)
+BESIDE = (COVARIATES, SLOPE, "testlet_effect", "unseen_difficulty", "unseen_discrimination")
 NAMED = ("query", "llm", "trait", "raw_trait", "covariate", "feature", "testlet")  # dims whose names matter
 COMPUTED = ("ability", "difficulty", "difficulty_weight", "discrimination", "discrimination_weight")
 

@@ -58,12 +58,12 @@ def trait_rotations(draws: xr.Dataset) -> xr.DataArray:
 
 
 def is_testlet(trait: object) -> bool:
-    """Whether a coordinate of the dim ``trait`` is a testlet's, or its sensitivity's.
+    """Whether a coordinate of the dim ``trait`` is a testlet's.
 
     >>> is_testlet("specific_1"), is_testlet("task_law"), is_testlet("unseen_task")
     (False, True, True)
     """
-    return str(trait).startswith((TASK_PREFIX, UNSEEN_TASK))
+    return str(trait).startswith(TASK_PREFIX) or str(trait) == UNSEEN_TASK
 
 
 def _procrustes(theta: Float[np.ndarray, "draw llm specific"]) -> Float[np.ndarray, "draw specific specific"]:

@@ -33,9 +33,8 @@ class MIRT:
 
         y_ij ~ Binomial(trials_ij, p_ij) / trials_ij          (answers that are right or wrong)
         y_ij ~ BetaBinomial(100, p_ij k, (1 - p_ij) k) / 100  (queries with graded scores; k: score_precision)
-        p_ij = sigmoid(a_i . theta_j - b_i + sum_t P(t | x_i) (v_jt - u_jt c_i))
-        v_jt ~ N(0, s_v^2),  u_jt ~ N(0, s_u^2)               (LLM x task)
-        c_i  = b_i - mu_b - sum_t w_bt phi_t(x_i)             (difficulty within tasks; phi_t: the task's column)
+        p_ij = sigmoid(a_i . theta_j - b_i + sum_t P(t | x_i) v_jt)
+        v_jt ~ N(0, s_v^2)                                    (LLM x task)
         b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
         a_id = mu_d + W_d . phi(x_i) + r_id                   (mu_d = 0 for d > 1)
         r_i1 = s_ai1 eta_i1,                                  s_aid^2 = sigma_d^2 + tau_a^2 novelty_i
@@ -55,11 +54,10 @@ class MIRT:
     coordinates that pin the rotation to some LLMs have a boundary, at which chains stick where those LLMs turn out to say little about
     the traits. :func:`align_traits` turns the draws afterwards.
 
-    Where the feature map tells tasks apart, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an LLM is better at on a task
-    than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in the original the testlet of an
-    item is known. ``u`` are its sensitivities: how much more than for other LLMs a task's difficult queries are difficult for it, and its
-    easy ones easy. A query that is of no task seen gets effects, sensitivities, a difficulty and discriminations of an unseen task, the
-    same for all such queries in a draw; difficulty and discriminations also without testlets.
+    Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
+    LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
+    the original the testlet of an item is known. A query that is of no task seen gets effects, a difficulty and discriminations of an
+    unseen task, the same for all such queries in a draw, with testlets or without.
 
     Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
     (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
@@ -73,7 +71,7 @@ class MIRT:
         priors: scales of all priors.
         covariates: LLM covariates that ability is regressed on, of ``release_date``, ``log_parameters``, ``log_price``.
         families: whether LLMs of one family share an effect.
-        testlets: whether LLMs have effects of their own on tasks, where the feature map tells some apart.
+        testlets: whether LLMs have effects of their own on tasks, where the feature map tells more tasks apart than there are traits.
     """
 
     traits: int = 3
@@ -120,10 +118,11 @@ class MIRT:
     def testlets_of(self, data: xr.Dataset) -> list[str]:
         """The coordinate values of the dim ``testlet``: the columns of task probabilities, and ``unseen_task``.
 
-        Empty where fewer than two tasks are told apart.
+        Empty where there are no more tasks than traits: D traits can hold whatever LLMs do on D tasks, and testlets beside them would
+        leave it open which of the two does.
         """
         task = data["feature_group"].values == "task"
-        if not self.testlets or task.sum() < 2:
+        if not self.testlets or task.sum() <= self.traits:
             return []
         return [*(str(name) for name in data["feature"].values[task]), UNSEEN_TASK]
 
@@ -222,11 +221,8 @@ class MIRT:
             if task.any():
                 self._unseen_task(kernel_b, kernel_a)
             if self.testlets_of(data):
-                effect, sensitivity = self._testlets(data)
-                probability = constant(task_probability(features[:, task]).T)
-                of_tasks = component_b[count + np.flatnonzero(task[~surface])] @ constant(features[:, task].T)
-                within = difficulty - mean_b - of_tasks
-                logit = logit + effect[:, :-1] @ probability - sensitivity[:, :-1] @ (probability * within)
+                effect = self._testlet_effect(data)
+                logit = logit + effect[:, :-1] @ constant(task_probability(features[:, task])).T
             self._likelihood(data, logit)
         return model
 
@@ -270,19 +266,16 @@ class MIRT:
         pm.Deterministic("unseen_difficulty", kernel_b * unseen[0])
         pm.Deterministic("unseen_discrimination", kernel_a * unseen[1:], dims="trait")
 
-    def _testlets(self, data: xr.Dataset) -> tuple["TensorVariable", "TensorVariable"]:
-        """``v`` and ``u``, dims (llm, testlet): the testlets are the tasks and, last, one that nobody has seen, which has its prior."""
+    def _testlet_effect(self, data: xr.Dataset) -> "TensorVariable":
+        """``v``, dims (llm, testlet): the testlets are the tasks and, last, one that nobody has seen, whose effects are the prior's."""
         import pymc as pm
 
         pm.modelcontext(None).add_coord("testlet", self.testlets_of(data))
+        sd = _scale("testlet_sd", self.priors.testlet)
         shape = (len(self.testlets_of(data)), data.sizes["llm"])
-        found = []
-        for name, of in (("testlet", "testlet_effect"), ("sensitivity", "testlet_sensitivity")):
-            sd = _scale(f"{name}_sd", getattr(self.priors, name))
-            z = _raw(f"{name}_residual", centred_logp, shape, ("testlet", "llm")).T
-            z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty, or its scale
-            found.append(pm.Deterministic(of, sd * z, dims=("llm", "testlet")))
-        return found[0], found[1]
+        z = _raw("testlet_residual", centred_logp, shape, ("testlet", "llm")).T
+        z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty
+        return pm.Deterministic("testlet_effect", sd * z, dims=("llm", "testlet"))
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
         """Binomial for right/wrong queries, beta-binomial for graded ones; dense, with 0 trials where an answer is missing.

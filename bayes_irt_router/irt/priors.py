@@ -26,8 +26,6 @@ class MIRTPriors:
         discrimination_residual: as for difficulty; one SD for the general trait, one for the specific traits.
         discrimination_slope: SD of the normal prior on the regression of the specific traits' residuals on the general one's; no unit.
         testlet: median of the log-normal prior on the SD of what an LLM is better at on a task than its traits say.
-        sensitivity: median of the log-normal prior on the SD of how much more than for others a task's difficult queries are difficult
-            for an LLM; no unit.
         covariate: SD of the normal prior on the weight of a standardised LLM covariate on ability, in residual SDs of ability.
         family: median of the log-normal prior on the SD of the effect that LLMs of one family share, in the same unit.
         score_precision: median of the log-normal prior on the precision of graded scores; no unit.
@@ -49,7 +47,6 @@ class MIRTPriors:
     discrimination_residual: float = 0.3
     discrimination_slope: float = 0.5
     testlet: float = 0.3
-    sensitivity: float = 0.15
     covariate: float = 0.5
     family: float = 0.4
     score_precision: float = 5.0

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
 from scipy.special import expit
 
-from bayes_irt_router.data.feature_map import TASK_PREFIX, TASK_SHARE
+from bayes_irt_router.data.feature_map import TASK_SHARE
 
 NODES = 21  # of the Gauss-Hermite rule: the error is below 2e-4 for SDs up to 3 logits, and about 1e-3 at 4
 UNSEEN_TASK = "unseen_task"  # the testlet of queries that are of no training task
-TESTLET_PARTS = ("testlet_effect", "testlet_sensitivity")  # what stands behind the traits
-SENSITIVITY = " sensitivity"  # behind a testlet's name: that of its sensitivity
 
 
 def p_correct(
@@ -35,8 +33,7 @@ class ItemDistribution:
     """What the features say of unseen queries' item parameters: normals, for every draw of the hyperparameters.
 
     Difficulty and the discriminations' residuals are independent, but that the specific traits' residuals are regressed on the
-    general trait's: ``r_1 = sd_1 eta_1``, ``r_d = sd_d eta_d + slope_d r_1``; and what stands behind the traits moves with the residual of
-    the difficulty alone, ``r_k = loading_k sd_b eps``.
+    general trait's: ``r_1 = sd_1 eta_1``, ``r_d = sd_d eta_d + slope_d r_1``.
 
     Attributes:
         difficulty_mean: shape (draw, query).
@@ -45,7 +42,6 @@ class ItemDistribution:
             :func:`abilities`.
         discrimination_sd: shape (draw, query, trait), of what the general trait's residual leaves; 0 for testlets.
         discrimination_slope: shape (draw, trait); 0 for the general trait and for testlets.
-        difficulty_loading: shape (query, trait); 0 for the traits, and for what does not depend on the query's difficulty.
     """
 
     difficulty_mean: Float32[np.ndarray, "draw query"]
@@ -53,32 +49,12 @@ class ItemDistribution:
     discrimination_mean: Float32[np.ndarray, "draw query trait"]
     discrimination_sd: Float32[np.ndarray, "draw query trait"]
     discrimination_slope: Float32[np.ndarray, "draw trait"]
-    difficulty_loading: Float32[np.ndarray, "query trait"]
-
-    def logit_moments(
-        self, ability: Float32[np.ndarray, "draw llm trait"]
-    ) -> tuple[Float32[np.ndarray, "draw query llm"], Float32[np.ndarray, "draw query llm"]]:
-        """Mean and variance of the logit ``a . theta - b`` of every LLM on every query, given the draw.
-
-        ``Var(a . theta - b) = sd_b^2 (1 - loading . theta)^2 + sum_d sd_d^2 tilted_d^2``, see :meth:`tilted`.
-        """
-        turned = np.swapaxes(ability, 1, 2)
-        mean = self.discrimination_mean @ turned - self.difficulty_mean[:, :, None]
-        variance = self.discrimination_sd**2 @ np.swapaxes(self.tilted(ability) ** 2, 1, 2)
-        variance += (self.difficulty_sd[:, :, None] * (1.0 - self.difficulty_loading @ turned)) ** 2
-        return mean, variance
-
-    def of_cells(
-        self, ability: Float32[np.ndarray, "draw cell trait"]
-    ) -> tuple[Float32[np.ndarray, "draw cell"], Float32[np.ndarray, "draw cell"]]:
-        """The same of one LLM on each query."""
-        mean = np.einsum("scd,scd->sc", self.discrimination_mean, ability) - self.difficulty_mean
-        variance = np.einsum("scd,scd->sc", self.discrimination_sd**2, self.tilted(ability) ** 2)
-        along = 1.0 - np.einsum("cd,scd->sc", self.difficulty_loading, ability)
-        return mean, variance + (self.difficulty_sd * along) ** 2
 
     def tilted(self, ability: Float32[np.ndarray, "draw llm trait"]) -> Float32[np.ndarray, "draw llm trait"]:
-        """Abilities as the independent parts of the residuals meet them: ``theta_1 + slope . theta``, and the others as they are."""
+        """Abilities as the independent parts of the residuals meet them: ``theta_1 + slope . theta``, and the others as they are.
+
+        With these, ``Var(a . theta - b) = Var(b) + sum_d sd_d^2 tilted_d^2``.
+        """
         tilted = ability.copy()
         tilted[:, :, 0] += np.einsum("sjd,sd->sj", ability, self.discrimination_slope)
         return tilted
@@ -86,7 +62,7 @@ class ItemDistribution:
     def mean_covariance(
         self, rotations: Float[np.ndarray, "draw trait trait"]
     ) -> Float[np.ndarray, "query trait trait"]:
-        """The discriminations' residual covariance in the coordinates ``a R``, its mean over draws; without what moves with difficulty."""
+        """The discriminations' residual covariance in the coordinates ``a R``, its mean over draws."""
         # r = eta' diag(sd) B with the rows of B those of the identity, but the first (1, slope_2, ..., slope_D).
         basis = np.tile(np.eye(rotations.shape[1]), (len(rotations), 1, 1))
         basis[:, 0] += self.discrimination_slope
@@ -102,57 +78,25 @@ def task_probability(columns: Float[np.ndarray, "query task"]) -> Float[np.ndarr
 
 
 def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait_or_testlet"]:
-    """Everything that a discrimination is multiplied by: the traits, and behind them what the model has of testlets.
+    """Everything that a discrimination is multiplied by: the traits, and behind them the testlet effects, if the model has them.
 
-    A testlet effect is an ability that only queries of its task ask for, a sensitivity one that difficult queries of its task ask
-    for: ``a . theta + P(t | x) v - P(t | x) c u`` is one product. So whatever is written for traits serves testlets, too.
+    A testlet effect is an ability that only queries of its task ask for: ``a . theta + P(t | x) v`` is one product. So whatever is
+    written for traits serves testlets, too.
     """
-    parts = [_flat(draws["ability"].transpose("chain", "draw", "llm", "trait"))]
-    for name in TESTLET_PARTS:
-        if name in draws:
-            parts.append(_flat(draws[name].transpose("chain", "draw", "llm", "testlet")))
-    return np.concatenate(parts, axis=2)
-
-
-def testlet_names(draws: xr.Dataset) -> list[str]:
-    """What stands behind the traits in :func:`abilities`: the testlets, then their sensitivities to difficulty; maybe nothing."""
-    testlets = [str(name) for name in draws["testlet"].values] if "testlet_effect" in draws else []
-    sensitivities = [f"{name}{SENSITIVITY}" for name in testlets] if "testlet_sensitivity" in draws else []
-    return [*testlets, *sensitivities]
+    ability = _flat(draws["ability"].transpose("chain", "draw", "llm", "trait"))
+    if "testlet_effect" not in draws:
+        return ability
+    effect = draws["testlet_effect"].transpose("chain", "draw", "llm", "testlet")
+    return np.concatenate([ability, _flat(effect)], axis=2)
 
 
 def with_testlets(
-    draws: xr.Dataset,
-    discrimination: Float32[np.ndarray, "draw query trait"],
-    difficulty: Float32[np.ndarray, "draw query"],
-    probability: Float[np.ndarray, "query task"],
+    discrimination: Float32[np.ndarray, "draw query trait"], probability: Float[np.ndarray, "query task"]
 ) -> Float32[np.ndarray, "draw query trait_or_testlet"]:
-    """Fitted queries' discriminations as :func:`abilities` needs them: P(t | x) behind them, and 0 for the unseen task; then, where the
-    model has sensitivities, ``-P(t | x) c``.
-
-    Args:
-        draws: the posterior, of which the task's level of difficulty is read.
-        discrimination, difficulty: of the queries, draws flattened.
-        probability: P(t | x) of the queries.
-    """
-    if "testlet_effect" not in draws:
-        return discrimination
+    """Fitted queries' discriminations as :func:`abilities` needs them: P(t | x) behind them, and 0 for the unseen task."""
     loadings = np.column_stack([probability, np.zeros(len(probability))]).astype(np.float32)
-    parts = [discrimination, np.broadcast_to(loadings, (len(discrimination), *loadings.shape))]
-    if "testlet_sensitivity" in draws:
-        within = difficulty - task_level(draws, probability)
-        parts.append(-loadings * within[:, :, None])
-    return np.concatenate(parts, axis=2)
-
-
-def task_level(
-    draws: xr.Dataset, probability: Float[np.ndarray, "query task"]
-) -> Float32[np.ndarray, "draw query"]:
-    """How difficult queries of these tasks are beside all else that is known of them, ``mu_b + sum_t w_bt phi_t``."""
-    column = (probability * np.sqrt(TASK_SHARE)).astype(np.float32)
-    weight = _flat(draws["difficulty_weight"])[:, _task_columns(draws)]
-    level: np.ndarray = _flat(draws["difficulty_mean"])[:, None] + weight @ column.T
-    return level
+    shape = (len(discrimination), *loadings.shape)
+    return np.concatenate([discrimination, np.broadcast_to(loadings, shape)], axis=2)
 
 
 def item_distribution(
@@ -180,18 +124,13 @@ def item_distribution(
         _each_trait(draws[f"discrimination_{name}_sd"], traits) for name in ("residual", "kernel")
     )
     novelty = novelty.astype(np.float32)
-    loadings = np.zeros((len(mean_b), len(features), 0), dtype=np.float32)
-    of_difficulty = np.zeros((len(features), traits), dtype=np.float32)
+    loadings = np.zeros((len(features), 0), dtype=np.float32)
     if "testlet_effect" in draws:
+        place = {str(name): k for k, name in enumerate(draws["feature"].values)}
+        columns = [place[str(name)] for name in draws["testlet"].values[:-1]]
+        probability = task_probability(features[:, columns])
         # The root, because the effect of a query that is of no task seen with probability u has the variance u s_v^2.
-        probability = task_probability(features[:, _task_columns(draws)])
-        effect = np.column_stack([probability, np.sqrt(unseen)]).astype(np.float32)
-        loadings = np.broadcast_to(effect, (len(mean_b), *effect.shape))
-        of_difficulty = np.concatenate([of_difficulty, np.zeros_like(effect)], axis=1)
-        if "testlet_sensitivity" in draws:
-            within = mean_b - task_level(draws, probability)
-            loadings = np.concatenate([loadings, -effect * within[:, :, None]], axis=2)
-            of_difficulty = np.concatenate([of_difficulty, -effect], axis=1)
+        loadings = np.column_stack([probability, np.sqrt(unseen)]).astype(np.float32)
     if "unseen_difficulty" in draws:
         # What phi misses of a query for being of no task seen is an effect that such queries share, in every draw.
         share = np.sqrt(np.float32(TASK_SHARE) * unseen)
@@ -199,16 +138,16 @@ def item_distribution(
         mean_a += share[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
         novelty = np.maximum(novelty - share**2, np.float32(0.0))
     sd_a = np.sqrt(residual_a**2 + kernel_a**2 * novelty[:, None])
-    slope = np.zeros((len(mean_a), traits + loadings.shape[2]), dtype=np.float32)
+    slope = np.zeros((len(mean_a), traits + loadings.shape[1]), dtype=np.float32)
     if "discrimination_residual_slope" in draws:
         slope[:, 1:traits] = _flat(draws["discrimination_residual_slope"])
+    loadings = np.broadcast_to(loadings, (len(mean_a), *loadings.shape))
     return ItemDistribution(
         mean_b,
         np.sqrt(residual_b[:, None] ** 2 + kernel_b[:, None] ** 2 * novelty),
         np.concatenate([mean_a, loadings], axis=2),
         np.concatenate([sd_a, np.zeros_like(loadings)], axis=2),
         slope,
-        of_difficulty,
     )
 
 
@@ -217,10 +156,12 @@ def expected_p_correct(
 ) -> Float32[np.ndarray, "draw query llm"]:
     """E[sigmoid(a . theta - b)] over the residuals of a and b, for every draw of everything else.
 
-    Given the draw, the logit of one LLM on one query is normal (:meth:`ItemDistribution.logit_moments`); the integral is a
-    Gauss-Hermite sum.
+    Given the draw, the logit of one LLM on one query is normal with mean ``E[a] . theta - E[b]`` and the variance that
+    :meth:`ItemDistribution.tilted` tells of; the integral is a Gauss-Hermite sum.
     """
-    mean, variance = items.logit_moments(ability)
+    mean = items.discrimination_mean @ np.swapaxes(ability, 1, 2) - items.difficulty_mean[:, :, None]
+    along = np.swapaxes(items.tilted(ability) ** 2, 1, 2)
+    variance = items.discrimination_sd**2 @ along + items.difficulty_sd[:, :, None] ** 2
     return expected_logistic(mean, np.sqrt(variance))
 
 
@@ -250,14 +191,10 @@ def drawn_items(
     eps = rng.standard_normal(items.difficulty_mean.shape, dtype=np.float32)
     residual = items.discrimination_sd * eta
     residual += items.discrimination_slope[:, None, :] * residual[:, :, :1]
-    of_difficulty = items.difficulty_sd * eps
-    residual += items.difficulty_loading * of_difficulty[:, :, None]
-    return items.discrimination_mean + residual, items.difficulty_mean + of_difficulty
-
-
-def _task_columns(draws: xr.Dataset) -> Int[np.ndarray, " task"]:
-    """Where the tasks' columns stand among the features."""
-    return np.flatnonzero([str(name).startswith(TASK_PREFIX) for name in draws["feature"].values])
+    return (
+        items.discrimination_mean + residual,
+        items.difficulty_mean + items.difficulty_sd * eps,
+    )
 
 
 def _each_trait(sd: xr.DataArray, traits: int) -> Float32[np.ndarray, "draw 1 trait"]:

@@ -67,10 +67,9 @@ def _jittered(
     if (data["feature_group"].values == "task").any():
         point["unseen_task"] = noise(1 + traits)
     if testlets := model.testlets_of(data):
-        for name, sd in (("testlet", 0.3), ("sensitivity", 0.15)):
-            point[f"{name}_sd"] = sd * np.exp(noise())
-            effect = noise(len(testlets), llms)
-            point[f"{name}_residual"] = effect - effect.mean(axis=1, keepdims=True)
+        point["testlet_sd"] = 0.3 * np.exp(noise())
+        effect = noise(len(testlets), llms)
+        point["testlet_residual"] = effect - effect.mean(axis=1, keepdims=True)
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))
     if not model.covariates and not model.families:

@@ -122,7 +122,6 @@ def test_a_folder_of_the_time_before_effects_on_tasks_has_none(small_fit, tmp_pa
     folder = tmp_path / "model"
     path, record = saved_as(1, small_fit, misnamed(small_fit.draws), folder)
     del record["model"]["testlets"], record["model"]["priors"]["testlet"]
-    del record["model"]["priors"]["sensitivity"]
     path.write_text(json.dumps(record), encoding="utf-8")
     assert MIRT.from_dict(storage.load(folder).record["model"]) == MIRT(traits=2, testlets=False)
 

@@ -160,18 +160,14 @@ def log_density(mirt, data, v, weight_b, weight_a):
 
     if (data["feature_group"].values == "task").any():
         total += normal(v["unseen_task"])
-    testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > 1
+    testlets = mirt.testlets and (data["feature_group"].values == "task").sum() > traits
     if testlets:
-        effects = []
-        for name in ("testlet", "sensitivity"):
-            total += log_normal(v[f"{name}_sd"], getattr(priors, name))
-            z = v[f"{name}_residual"]  # (testlet, llm)
-            total += -0.5 * np.sum(z**2) - np.sum(z.mean(axis=1) ** 2) / (2 * NARROW**2)
-            centred = (z - z.mean(axis=1, keepdims=True)).T
-            effects.append(v[f"{name}_sd"] * centred[:, :-1])  # the last is of a task that no query is of
-        task = data["feature_group"].values == "task"
-        probability = phi[:, task] / np.sqrt(TASK_SHARE)
-        within = v["difficulty"] - v["difficulty_mean"] - phi[:, task] @ weight_b[task]
+        total += log_normal(v["testlet_sd"], priors.testlet)
+        z = v["testlet_residual"]  # (testlet, llm)
+        total += -0.5 * np.sum(z**2) - np.sum(z.mean(axis=1) ** 2) / (2 * NARROW**2)
+        probability = phi[:, data["feature_group"].values == "task"] / np.sqrt(TASK_SHARE)
+        centred = (z - z.mean(axis=1, keepdims=True)).T
+        effect = v["testlet_sd"] * centred[:, :-1]  # the last is of a task that no query is of
 
     theta = framed_ability(mirt, data, v)
     graded = graded_queries(data)
@@ -182,7 +178,7 @@ def log_density(mirt, data, v, weight_b, weight_a):
                 continue
             logit = discrimination[i] @ theta[j] - v["difficulty"][i]
             if testlets:
-                logit += probability[i] @ (effects[0][j] - within[i] * effects[1][j])
+                logit += probability[i] @ effect[j]
             assert abs(logit) < 9
             p = expit(logit)
             if graded[i]:
@@ -200,12 +196,6 @@ def log_density(mirt, data, v, weight_b, weight_a):
 def compiled(model, *names):
     outputs = model.replace_rvs_by_values([model[name] for name in names])
     return model.compile_fn(outputs, inputs=model.value_vars, mode=QUICK, on_unused_input="ignore")
-
-
-def log_density_of(model):
-    """By terms: Python does not add as many at once as there are."""
-    terms = model.compile_logp(mode=QUICK, sum=False)
-    return lambda point: sum(np.sum(term) for term in terms(point))
 
 
 @dataclass(frozen=True)
@@ -231,7 +221,7 @@ def built(mapped, request):
 
 
 def check_log_density(built):
-    rng, density = np.random.default_rng(6), log_density_of(built.model)
+    rng, density = np.random.default_rng(6), built.model.compile_logp(mode=QUICK)
     for _ in range(3):
         point = random_point(built.model, rng)
         v, jacobian = natural(point)
@@ -260,8 +250,9 @@ def test_log_density_with_effects_of_llms_on_tasks(with_tasks, traits):
     check_log_density(build(MIRT(traits=traits), with_answers(with_tasks, "graded")))
 
 
-def test_effects_on_tasks_are_left_out_on_request(with_tasks):
-    built = build(MIRT(traits=2, testlets=False), with_answers(with_tasks, "single"))
+@pytest.mark.parametrize("mirt", [MIRT(traits=2, testlets=False), MIRT(traits=4)])
+def test_effects_on_tasks_are_left_out_on_request_and_where_traits_can_hold_them(with_tasks, mirt):
+    built = build(mirt, with_answers(with_tasks, "single"))
     assert "testlet_effect" not in built.model.named_vars
     assert "unseen_difficulty" in built.model.named_vars
     check_log_density(built)
@@ -271,19 +262,16 @@ def test_effects_on_tasks_are_relative_to_the_fitted_llms_and_those_of_an_unseen
     with_tasks,
 ):
     model = MIRT(traits=2).build(with_answers(with_tasks, "single"))
-    rng, density = np.random.default_rng(4), log_density_of(model)
+    rng, density = np.random.default_rng(4), model.compile_logp(mode=QUICK)
     assert list(model.coords["testlet"])[-1] == UNSEEN_TASK
-    for effect in compiled(model, "testlet_effect", "testlet_sensitivity")(random_point(model, rng)):
-        assert np.std(effect) > 0.01
-        np.testing.assert_allclose(effect.mean(axis=0), 0.0, atol=1e-6)
+    (effect,) = compiled(model, "testlet_effect")(random_point(model, rng))
+    np.testing.assert_allclose(effect.mean(axis=0), 0.0, atol=1e-6)
     point = random_point(model, rng)
     moved = {name: value.copy() for name, value in point.items()}
-    residuals = ("testlet_residual", "sensitivity_residual")
-    for name in residuals:
-        effects = rng.standard_normal(7)
-        moved[name][-1] = effects - effects.mean() + point[name][-1].mean()
+    effects = rng.standard_normal(7)
+    moved["testlet_residual"][-1] = effects - effects.mean() + point["testlet_residual"][-1].mean()
     moved["unseen_task"] = rng.standard_normal(3)
-    change = sum(normal(moved[n]) - normal(point[n]) for n in (*residuals, "unseen_task"))
+    change = sum(normal(moved[n]) - normal(point[n]) for n in ("testlet_residual", "unseen_task"))
     assert density(moved) - density(point) == pytest.approx(change, abs=1e-4)
 
 
@@ -323,7 +311,7 @@ def test_there_may_be_fewer_queries_than_surface_features(mapped, queries):
     data = with_answers(mapped, "single").isel(query=slice(queries))
     model = MIRT(traits=2).build(data)
     point = random_point(model, np.random.default_rng(0))
-    assert np.isfinite(log_density_of(model)(point))
+    assert np.isfinite(model.compile_logp(mode=QUICK)(point))
     (weight,) = compiled(model, "difficulty_weight")(point)
     assert weight.shape == (data.sizes["feature"],)
 
@@ -332,7 +320,7 @@ def test_there_may_be_no_surface_features(mapped):
     data = with_answers(mapped, "single")
     data = data.isel(feature=np.flatnonzero(data["feature_group"].values == "kernel"))
     model = MIRT(traits=2).build(data)
-    assert np.isfinite(log_density_of(model)(random_point(model, np.random.default_rng(0))))
+    assert np.isfinite(model.compile_logp(mode=QUICK)(random_point(model, np.random.default_rng(0))))
 
 
 def test_the_prior_of_ability_favours_no_direction(mapped):
@@ -380,7 +368,7 @@ def test_the_posterior_does_not_know_how_the_specific_traits_are_turned(with_tas
         turned[name] = answer.T @ point[name]
     slope = "discrimination_residual_slope"
     turned[slope] = answer[1:, 1:].T @ point[slope]
-    density = log_density_of(model)
+    density = model.compile_logp(mode=QUICK)
     assert density(turned) == pytest.approx(density(point), rel=1e-9, abs=1e-6)
 
 
@@ -421,7 +409,7 @@ def test_missing_cells_add_nothing(mapped):
     changed = data.assign(score=data["score"].where(data["trials"] > 0, 0.5))
     models = [MIRT(traits=2).build(d) for d in (data, changed)]
     point = random_point(models[0], np.random.default_rng(2))
-    first, second = (log_density_of(model)(point) for model in models)
+    first, second = (model.compile_logp(mode=QUICK)(point) for model in models)
     assert first == pytest.approx(second)
 
 

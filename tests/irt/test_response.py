@@ -35,18 +35,13 @@ def distribution(draws, queries, traits, rng):
             rng.normal(0, 1, (draws, queries, traits)),
             rng.uniform(0, 1, (draws, queries, traits)),
             np.hstack([np.zeros((draws, 1)), rng.normal(0, 1, (draws, traits - 1))]),
-            rng.normal(0, 0.4, (queries, traits)),
         )
     )
 
 
 def many_times(items, repeats):
-    of_queries = [name for name in vars(items) if name not in ("discrimination_slope", "difficulty_loading")]
-    return replace(
-        items,
-        difficulty_loading=np.repeat(items.difficulty_loading, repeats, axis=0),
-        **{name: np.repeat(getattr(items, name), repeats, axis=1) for name in of_queries},
-    )
+    of_queries = [name for name in vars(items) if name != "discrimination_slope"]
+    return replace(items, **{name: np.repeat(getattr(items, name), repeats, axis=1) for name in of_queries})
 
 
 def without_residuals(items):
@@ -192,10 +187,8 @@ def test_drawn_items_have_the_stated_means_and_covariance():
     mixing = np.eye(3) + np.outer(slope, [1, 0, 0])
     covariance = mixing @ np.diag(sd**2) @ mixing.T
     np.testing.assert_allclose(items.mean_covariance(np.eye(3)[None])[0], covariance, rtol=1e-5)
-    apart_b = b[0] - items.difficulty_mean[0]
-    apart_a = a[0] - items.discrimination_mean[0, 0] - apart_b[:, None] * items.difficulty_loading[0]
-    white_a = np.linalg.solve(mixing, apart_a.T).T / sd
-    white = np.column_stack([apart_b / items.difficulty_sd[0], white_a])
+    white_a = np.linalg.solve(mixing, (a[0] - items.discrimination_mean[0, 0]).T).T / sd
+    white = np.column_stack([(b[0] - items.difficulty_mean[0]) / items.difficulty_sd[0], white_a])
     limit = norm.isf(ERROR_RATE / 2 / 14)
     assert np.all(np.abs(white.mean(axis=0)) < limit / np.sqrt(20_000))
     assert np.all(np.abs(white.var(axis=0) - 1) < limit * np.sqrt(2 / 20_000))
@@ -206,12 +199,12 @@ def test_turned_coordinates_turn_the_covariance_and_the_mean_is_over_draws():
     rng = np.random.default_rng(6)
     items = distribution(2, 3, 3, rng)
     rotations = np.linalg.qr(rng.normal(size=(2, 3, 3)))[0]
-    alone = []
-    for s in range(2):
-        parts = {
-            name: value[s : s + 1] for name, value in vars(items).items() if name != "difficulty_loading"
-        }
-        alone.append(replace(items, **parts).mean_covariance(np.eye(3)[None]))
+    alone = [
+        ItemDistribution(*(value[s : s + 1] for value in vars(items).values())).mean_covariance(
+            np.eye(3)[None]
+        )
+        for s in range(2)
+    ]
     expected = np.mean([r.T @ c @ r for r, c in zip(rotations, alone, strict=True)], axis=0)
     np.testing.assert_allclose(items.mean_covariance(rotations), expected, rtol=1e-5, atol=1e-7)
 
@@ -237,7 +230,6 @@ def with_testlets_drawn():
         testlet=["task_law", "task_maths", UNSEEN_TASK],
     ).assign(
         testlet_effect=(("chain", "draw", "llm", "testlet"), rng.standard_normal((*shape, 3, 3))),
-        testlet_sensitivity=(("chain", "draw", "llm", "testlet"), 0.3 * rng.standard_normal((*shape, 3, 3))),
         unseen_difficulty=(("chain", "draw"), rng.standard_normal(shape)),
         unseen_discrimination=(("chain", "draw", "trait"), rng.standard_normal((*shape, 2))),
     )
@@ -259,11 +251,7 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
     theta, traits = abilities(draws), draws["ability"].values.reshape(6, 3, 2)
     certain = without_residuals(items)
     logit = logit_of(expected_p_correct(theta, certain))
-    effect, sensitivity = (
-        draws[name].values.reshape(6, 3, 3) for name in ("testlet_effect", "testlet_sensitivity")
-    )
-    weight = draws["difficulty_weight"].values.reshape(6, 4)
-    within = weight[:, :2] @ phi[:, :2].T  # what is known of difficulty beside the tasks
+    effect = draws["testlet_effect"].values.reshape(6, 3, 3)
     for s in range(6):
         shift_b = draws["unseen_difficulty"].values.reshape(6)[s]
         shift_a = draws["unseen_discrimination"].values.reshape(6, 2)[s]
@@ -272,14 +260,13 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
             a = without.discrimination_mean[s, i] + root * shift_a
             b = without.difficulty_mean[s, i] + root * shift_b
             for j in range(3):
-                share = np.append(probability[i], np.sqrt(unseen[i]))
-                own = share @ effect[s, j] - within[s, i] * (share @ sensitivity[s, j])
+                own = probability[i] @ effect[s, j, :2] + np.sqrt(unseen[i]) * effect[s, j, 2]
                 assert logit[s, i, j] == pytest.approx(a @ traits[s, j] - b + own, abs=1e-3)
 
 
 def test_what_a_query_shares_with_others_of_its_unseen_task_is_no_residual_of_its_own(with_testlets_drawn):
     draws, phi, novelty, probability = with_testlets_drawn
-    effects = ["testlet_effect", "testlet_sensitivity", "unseen_difficulty", "unseen_discrimination"]
+    effects = ["testlet_effect", "unseen_difficulty", "unseen_discrimination"]
     items, traits_alone, without = (
         item_distribution(one, phi, novelty, 1.0 - probability.sum(axis=1))
         for one in (draws, draws.drop_vars("testlet_effect"), draws.drop_vars(effects))
