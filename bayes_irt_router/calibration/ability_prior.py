@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
+from scipy.special import gammaln
 
 from bayes_irt_router.calibration.items import flat
 from bayes_irt_router.errors import InputError
@@ -17,28 +17,28 @@ from bayes_irt_router.irt.ability_posterior import NormalAbility, prior_covarian
 from bayes_irt_router.irt.identification import is_testlet
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_values
 
-COMPONENTS = 64  # of a mixture over frames
 WIDENING = 0.5  # of a predecessor's posterior, in SDs between LLMs
 
 
 @dataclass(frozen=True)
 class AbilityPrior:
-    """In each draw ``theta = mean + factor z`` with standard normal ``z``, or with a mixture for the first of its elements.
+    """In each draw ``theta = mean + factor z`` with standard normal ``z``, or, its first elements, with what :meth:`over_frames` makes.
 
     Attributes:
         mean: shape (draw, trait).
         factor: shape (draw, trait, trait).
         description: one sentence for the record.
         free: so many traits, the first ones, have factors that are independent of everything else in the draws.
-        mixture: factors ``G_m`` of the mixture of ``N(0, G_m G_m^T)`` that the free elements of ``z`` are drawn from, the same in every
-            draw, shape (component, free, free); None: they are standard normal.
+        llms: J, how many fitted LLMs those factors are of.
+        heavy: whether the free elements of ``z`` are what is left when the factors are integrated out.
     """
 
     mean: Float[np.ndarray, "draw trait"]
     factor: Float[np.ndarray, "draw trait trait"]
     description: str
     free: int = 0
-    mixture: Float[np.ndarray, "component free free"] | None = None
+    llms: int = 0
+    heavy: bool = False
 
     def of_draws(self, index: Int[np.ndarray, " draw"]) -> "AbilityPrior":
         """The same in some of the draws."""
@@ -47,41 +47,63 @@ class AbilityPrior:
     def over_frames(self) -> "AbilityPrior":
         """The same with the free traits' factors integrated out: what the draws say of a new LLM, whichever factor a draw has.
 
-        In every draw the prior is the mixture over the draws' factors, 64 of them. A joint posterior is the same either way, but weights
-        of draws do not hang on the factor that a draw happens to have: with few fitted LLMs, an LLM far from their centre would leave
-        only the draws of wide factors.
+        A draw's factor is ``sqrt(1 + 1/J) L^-1``, turned, and by Bartlett's decomposition the rows of ``sqrt(J) L`` are independent: on the
+        diagonal the root of a ``chi^2(J - k)``, k = 1, 2, ..., below it standard normals. So given those before it each element is a
+        t variable ::
+
+            z_k | z_1 .. z_(k-1) ~ sqrt(q_k / (J - k)) t(J - k),    q_k = J + 1 + z_1^2 + ... + z_(k-1)^2
+
+        A joint posterior is the same either way, but weights of draws do not hang on the factor that a draw happens to have: with few
+        fitted LLMs, an LLM far from their centre would leave only the draws of wide factors.
         """
         if not self.free:
             return self
-        own = self.factor[:, : self.free, : self.free]
-        common = np.linalg.cholesky(np.matmul(own, np.swapaxes(own, 1, 2)).mean(axis=0))
+        # A factor is a turn times a triangle with a positive diagonal; the turn is kept.
+        turned, triangle = np.linalg.qr(
+            np.swapaxes(np.linalg.inv(self.factor[:, : self.free, : self.free]), 1, 2)
+        )
         factor = self.factor.copy()
-        factor[:, : self.free, : self.free] = common
-        taken = np.linspace(0, len(own) - 1, min(COMPONENTS, len(own))).astype(int)
-        return replace(self, factor=factor, mixture=np.linalg.solve(common, own[taken]))
+        signs = np.sign(np.diagonal(triangle, axis1=1, axis2=2))
+        factor[:, : self.free, : self.free] = turned * signs[:, None, :]
+        return replace(self, factor=factor, heavy=True)
 
     def standard(
         self, draws: int, points: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "draw point trait"]:
         """Values of ``z``, independent of each other."""
         z = rng.standard_normal((draws, points, self.mean.shape[1]))
-        if self.mixture is not None:
-            component = self.mixture[rng.integers(len(self.mixture), size=(draws, points))]
-            z[..., : self.free] = np.einsum("spde,spe->spd", component, z[..., : self.free])
+        if self.heavy:
+            square = np.full((draws, points), self.llms + 1.0)
+            for k in range(self.free):
+                z[..., k] *= np.sqrt(square / rng.chisquare(self.llms - 1 - k, square.shape))
+                square += z[..., k] ** 2
         return z
 
     def log_density(self, z: Float[np.ndarray, "*point trait"]) -> Float[np.ndarray, "*point"]:
         """Log density of ``z``, without the ``-log(2 pi) / 2`` of each trait."""
-        if self.mixture is None:
+        if not self.heavy:
             return -0.5 * (z**2).sum(axis=-1)
-        inverse = np.linalg.inv(self.mixture)
-        white = np.einsum("mde,...e->...md", inverse, z[..., : self.free])
-        log_volume = np.log(np.abs(np.linalg.det(inverse)))
-        free = logsumexp(log_volume - 0.5 * (white**2).sum(axis=-1), axis=-1) - np.log(len(inverse))
-        return free - 0.5 * (z[..., self.free :] ** 2).sum(axis=-1)
+        result = -0.5 * (z[..., self.free :] ** 2).sum(axis=-1)
+        square = np.full(z.shape[:-1], self.llms + 1.0)
+        for k in range(self.free):
+            half = (self.llms - k) / 2
+            result += gammaln(half) - gammaln(half - 0.5) + 0.5 * np.log(2.0 / square)
+            result -= half * np.log1p(z[..., k] ** 2 / square)
+            square = square + z[..., k] ** 2
+        return result
+
+    def precision(self, z: Float[np.ndarray, "draw trait"]) -> Float[np.ndarray, "draw trait"]:
+        """The diagonal of ``A``: at ``z`` the log density of the prior has the gradient ``-A z``, as that of ``N(0, A^-1)`` has."""
+        result = np.ones(z.shape)
+        if self.heavy:
+            squares = self.llms + 1.0 + np.cumsum(z[:, : self.free] ** 2, axis=1)
+            parts = 2.0 / squares
+            parts[:, -1] = (self.llms - self.free + 1.0) / squares[:, -1]
+            result[:, : self.free] = np.cumsum(parts[:, ::-1], axis=1)[:, ::-1]
+        return result
 
     def averaged(self, draws: slice) -> NormalAbility:
-        """The normal that has mean and covariance of the mixture over some of the draws."""
+        """The normal that has mean and covariance of the prior over some of the draws."""
         mean, factor = self.mean[draws], self.factor[draws]
         apart = mean - mean.mean(axis=0)
         covariance = np.matmul(factor, np.swapaxes(factor, 1, 2)).mean(axis=0) + apart.T @ apart / len(mean)
@@ -192,6 +214,7 @@ def new_llm_prior(posterior: Posterior, info: Mapping[str, Any] | None = None) -
         f"exchangeable with the {population.llms} fitted LLMs{told}{_unused(details, model, is_nirt=is_nirt)}",
         # The frame of exchangeable LLMs is what standardising took away, see `irt/population.py`; the testlets' SDs are not.
         free=frame.shape[1] - testlets if exchangeable and not is_nirt else 0,
+        llms=population.llms,
     )
 
 

@@ -13,6 +13,10 @@ POINTS_OF_DIM = (
 )
 FROM_PRIOR = 0.2  # share of the points that come from the prior: the tails of few answers are the prior's
 INFLATION = 1.15  # of the proposal's SDs: tails a little heavier than the target's
+FROM_WIDE, WIDE = (
+    0.25,
+    4.0,
+)  # where the prior has heavy tails: share of points with SDs so many times as large
 METROPOLIS_STEPS = 60
 
 
@@ -22,15 +26,19 @@ def importance_points(
     """Points of ability in every draw, and their log importance weights.
 
     The points are antithetic pairs of a Gaussian at the mode and a fifth from the prior; the mixture is the proposal. The mean of a
-    draw's weights is its marginal likelihood. In whitened coordinates the prior is ``I``, and the Gaussian's covariance ``S`` at the
-    mode has eigenvalues up to 1. It is inflated to ``S + (g^2 - 1) (S - S^2)``: where the answers tell much its SDs are ``g`` times as
+    draw's weights is its marginal likelihood. The Gaussian's covariance ``S`` is ``(A + H)^-1``, ``A`` the prior's precision
+    and ``H`` what the answers add to it. It is inflated to ``S + (g^2 - 1) S H S``: where the answers tell much its SDs are ``g`` times as
     large, where they tell nothing they are the prior's, and such dims (tasks that were not asked of) do not scatter the weights.
+
+    A prior over frames has heavy tails, and so has the posterior of an unusual LLM: then a quarter of the points come from a
+    Gaussian that is four times as wide. Otherwise the few points in the tail make the weights of draws noise (where all draws are alike,
+    10 to 40 % of them were effective without, and 90 % are with it).
 
     Args:
         evidence: the answers.
         prior: of the ability.
         rng: of the points.
-        of_dim: so many points in a draw for every dim that the answers tell of, ``tr(I - S)`` in the mean over draws, but no fewer than
+        of_dim: so many points in a draw for every dim that the answers tell of, ``tr(S H)`` in the mean over draws, but no fewer than
             :data:`POINTS`.
 
     Returns:
@@ -38,24 +46,32 @@ def importance_points(
     """
     mode, covariance = gaussian_proposal(evidence, prior)
     draws, traits = mode.shape
-    dims = traits - float(np.trace(covariance, axis1=1, axis2=2).mean())
+    weighted = covariance * prior.precision(mode)[:, None, :]  # S A
+    dims = traits - float(np.trace(weighted, axis1=1, axis2=2).mean())
     count = max(POINTS, round(of_dim * dims))
-    from_prior = round(FROM_PRIOR * count)
-    told = covariance - np.matmul(covariance, covariance)
-    factor = np.linalg.cholesky(covariance + (INFLATION**2 - 1.0) * told)
-    spread = np.matmul(
-        rng.standard_normal((draws, (count - from_prior) // 2, traits)), np.swapaxes(factor, 1, 2)
-    )
+    inflated = covariance + (INFLATION**2 - 1.0) * (covariance - np.matmul(weighted, covariance))
+    proposals = {1.0 - FROM_PRIOR: inflated}
+    if prior.heavy:
+        wide = inflated.copy()
+        wide[:, : prior.free, : prior.free] += (WIDE**2 - 1.0) * covariance[:, : prior.free, : prior.free]
+        proposals = {1.0 - FROM_PRIOR - FROM_WIDE: inflated, FROM_WIDE: wide}
     centre = mode[:, None, :]
-    points = np.concatenate(
-        [centre + spread, centre - spread, prior.standard(draws, from_prior, rng)], axis=1
-    )
-    share = from_prior / points.shape[1]
+    of_prior = prior.standard(draws, round(FROM_PRIOR * count), rng)
+    drawn, normals = [of_prior], []
+    for share, its_covariance in proposals.items():
+        factor = np.linalg.cholesky(its_covariance)
+        noise = rng.standard_normal((draws, round(share * count / 2), traits))
+        spread = np.matmul(noise, np.swapaxes(factor, 1, 2))
+        drawn += [centre + spread, centre - spread]
+        normals.append((2 * noise.shape[1], factor))
+    points = np.concatenate(drawn, axis=1)
     log_prior = prior.log_density(points)
-    whitened = np.matmul(points - centre, np.swapaxes(np.linalg.inv(factor), 1, 2))
-    log_volume = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-    log_gaussian = -0.5 * (whitened**2).sum(axis=2) - log_volume[:, None]
-    log_proposal = np.logaddexp(np.log1p(-share) + log_gaussian, np.log(share) + log_prior)
+    log_parts = [np.log(of_prior.shape[1]) + log_prior]
+    for number, factor in normals:
+        whitened = np.matmul(points - centre, np.swapaxes(np.linalg.inv(factor), 1, 2))
+        log_volume = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+        log_parts.append(np.log(number) - 0.5 * (whitened**2).sum(axis=2) - log_volume[:, None])
+    log_proposal = logsumexp(np.stack(log_parts), axis=0) - np.log(points.shape[1])
     return points, log_likelihood(evidence, unwhitened(prior, points)) + log_prior - log_proposal
 
 

@@ -110,9 +110,13 @@ def gaussian_proposal(
         mean, variance = items.logit_moments(theta[:, None, :])
         shrink = 1.0 / np.sqrt(1.0 + np.pi / 8.0 * variance[:, 0])
         p = expit(shrink * mean[:, 0])
-        gradient = np.einsum("sq,sqd->sd", count * shrink * (evidence.score - p), a) - z
+        of_prior = prior.precision(z)
+        gradient = np.einsum("sq,sqd->sd", count * shrink * (evidence.score - p), a)
+        gradient -= of_prior * z
         curvature = count * shrink**2 * p * (1.0 - p)
-        precision = np.matmul(np.swapaxes(a * curvature[:, :, None], 1, 2), a) + np.eye(traits)
+        precision = np.matmul(np.swapaxes(a * curvature[:, :, None], 1, 2), a) + of_prior[
+            :, :, None
+        ] * np.eye(traits)
         step = np.linalg.solve(precision, gradient[:, :, None])[:, :, 0]
         length = np.linalg.norm(step, axis=1, keepdims=True)
         z = z + step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scipy.stats import kstest
 
-from bayes_irt_router.calibration.ability_prior import new_llm_prior
+from bayes_irt_router.calibration.ability_prior import aligned_prior, new_llm_prior
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
 
 ERROR_RATE = 1e-4
@@ -170,7 +170,7 @@ def few_llms(small_fit, reframed):
     return reframed(small_fit)
 
 
-def test_the_mixture_over_frames_is_what_the_draws_say_together(few_llms):
+def test_the_prior_over_frames_is_what_the_draws_say_together(few_llms):
     prior, rng = new_llm_prior(few_llms), np.random.default_rng(2)
     assert prior.free == 2
     over = prior.over_frames()
@@ -182,7 +182,7 @@ def test_the_mixture_over_frames_is_what_the_draws_say_together(few_llms):
     assert kstest(*length).pvalue > ERROR_RATE
 
 
-def test_the_density_of_the_mixture_is_one_and_belongs_to_its_values(few_llms):
+def test_the_density_over_frames_is_one_and_belongs_to_its_values(few_llms):
     over = new_llm_prior(few_llms).over_frames()
     axis = np.linspace(-40.0, 40.0, 801)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
@@ -193,6 +193,23 @@ def test_the_density_of_the_mixture_is_one_and_belongs_to_its_values(few_llms):
     inside = np.abs(grid[..., 0]) < 1.0
     expected = density[inside].sum() * (axis[1] - axis[0]) ** 2
     assert (np.abs(z[:, 0]) < 1.0).mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_the_precision_over_frames_is_that_of_the_gradient(few_llms):
+    over = new_llm_prior(few_llms).over_frames()
+    z = np.random.default_rng(3).standard_normal((few_llms.size, 2)) * 3
+    step = 1e-4 * np.eye(2)
+    gradient = np.column_stack([(over.log_density(z + h) - over.log_density(z - h)) / 2e-4 for h in step])
+    np.testing.assert_allclose(gradient, -over.precision(z) * z, rtol=1e-6, atol=1e-8)
+
+
+def test_turned_traits_have_the_same_prior_over_frames(few_llms):
+    """Aligning turns a draw's abilities and its frame together: the prior in the draw's own coordinates is turned with them."""
+    prior = new_llm_prior(few_llms)
+    angle = np.random.default_rng(6).uniform(0, 2 * np.pi, few_llms.size)
+    turns = np.moveaxis(np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]), 2, 0)
+    plain, turned = prior.over_frames(), aligned_prior(prior, turns).over_frames()
+    np.testing.assert_allclose(turned.factor, aligned_prior(plain, turns).factor, atol=1e-6)
 
 
 def test_only_exchangeable_llms_have_a_frame_of_its_own(population):
