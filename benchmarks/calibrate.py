@@ -37,6 +37,7 @@ from provenance import provenance
 from bayes_irt_router.calibration.ability_prior import AbilityPrior, aligned_prior, new_llm_prior
 from bayes_irt_router.calibration.accuracy import Estimate, replicated_scores
 from bayes_irt_router.calibration.answers import Answer, scores_and_trials
+from bayes_irt_router.calibration.coarsening import chosen_weight
 from bayes_irt_router.calibration.items import ItemBank, Items
 from bayes_irt_router.calibration.likelihood import Evidence, gaussian_proposal
 from bayes_irt_router.calibration.placing import Placement, place
@@ -330,7 +331,8 @@ def routing(
     characters = {query: len(str(text)) for query, text in texts.items()}
     rewards: dict[str, list[float]] = {"few": [], "all": [], "without": []}
     for name, answers in (*(("few", answers) for answers in few), ("all", everything)):
-        placement = place(fold.bank, prior, answers, np.random.default_rng(0))
+        weight = chosen_weight(len(answers)) if name == "few" else 1.0
+        placement = place(fold.bank, prior, answers, np.random.default_rng(0), weight=weight)
         p = np.column_stack([fold.known_p, predicted(fold, placement)])
         cost = with_llm_cost(fold.router.cost, llm, info, answers, characters)
         columns = [cost.llm.index(n) for n in [*fold.known, llm]]

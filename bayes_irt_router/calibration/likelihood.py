@@ -28,17 +28,19 @@ class Evidence:
         items: of the asked queries.
         score: mean score of each, in [0, 1].
         trials: number of answers behind each.
+        weight: power of the likelihood, see :func:`~bayes_irt_router.calibration.coarsening.chosen_weight`.
     """
 
     items: Items
     score: Float[np.ndarray, " query"]
     trials: Float[np.ndarray, " query"]
+    weight: float = 1.0
 
     @classmethod
-    def of(cls, items: Items, answers: Sequence[Answer]) -> "Evidence":
+    def of(cls, items: Items, answers: Sequence[Answer], weight: float = 1.0) -> "Evidence":
         """Answers to these items, in their order; a score that no whole number of right answers gives shows its query to be graded."""
         partly = np.isin([answer.query for answer in answers], graded_names(answers))
-        return cls(replace(items, graded=items.graded | partly), *scores_and_trials(answers))
+        return cls(replace(items, graded=items.graded | partly), *scores_and_trials(answers), weight)
 
     @property
     def size(self) -> int:
@@ -47,13 +49,13 @@ class Evidence:
 
     def of_draws(self, index: Int[np.ndarray, " draw"]) -> "Evidence":
         """The same answers, with the items of these parameter draws."""
-        return Evidence(self.items.part(index, np.ones(self.size, dtype=bool)), self.score, self.trials)
+        return replace(self, items=self.items.part(index, np.ones(self.size, dtype=bool)))
 
 
 def log_likelihood(
     evidence: Evidence, ability: Float[np.ndarray, "draw point trait"]
 ) -> Float[np.ndarray, "draw point"]:
-    """Log likelihood of all answers, as the MIRT has it (binomial, beta-binomial if graded), up to constants.
+    """Log likelihood of all answers, as the MIRT has it (binomial, beta-binomial if graded), up to constants, times the weight.
 
     Each item's own part is integrated out, given the draw and the ability: the logit is normal, and the integral a Gauss-Hermite sum
     with as many nodes as its SD asks for.
@@ -81,7 +83,7 @@ def log_likelihood(
                         total[block] += _single_answers(part, score, ability[block], count)
                     else:
                         total[block] += _quadrature(part, score, trials, ability[block], count)
-    return total
+    return total * evidence.weight
 
 
 def gaussian_proposal(
@@ -103,6 +105,7 @@ def gaussian_proposal(
     if items.graded.any():
         k = evidence.trials * (items.score_precision[:, None] + 1.0) - 1.0
         count = np.where(items.graded, GRADED_STEPS / (1.0 + (GRADED_STEPS - 1.0) / (k + 1.0)), count)
+    count = evidence.weight * count
     z = np.zeros((draws, traits))
     precision = np.broadcast_to(np.eye(traits), (draws, traits, traits))
     for _ in range(NEWTON_STEPS):

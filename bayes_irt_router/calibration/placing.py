@@ -50,6 +50,7 @@ class Placement:
             of the weighted abilities.
         distinct_draws: how many draws of the fit are among them.
         prior: what was believed before, in a sentence.
+        weight: of an answer, as a power of its likelihood.
     """
 
     index: Int[np.ndarray, " draw"]
@@ -62,6 +63,7 @@ class Placement:
     effective_draws: float
     distinct_draws: int
     prior: str
+    weight: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """For the report and the record of the model; k-hat is None where there is none."""
@@ -74,6 +76,7 @@ class Placement:
             "k_hat": None if np.isnan(self.k_hat) else self.k_hat,
             "effective_draws": self.effective_draws,
             "distinct_draws": self.distinct_draws,
+            "weight": self.weight,
         }
 
 
@@ -85,6 +88,7 @@ def place(
     *,
     mode: Literal["auto", "joint", "cut"] = "auto",
     draws: Int[np.ndarray, " draw"] | None = None,
+    weight: float = 1.0,
 ) -> Placement:
     """The posterior of an LLM's ability, given answers.
 
@@ -108,6 +112,8 @@ def place(
         rng: of the importance points and the resampling.
         mode: ``auto`` follows the rules above; the others ask for one posterior.
         draws: the parameter draws to place over, ascending; all by default. A model takes an LLM placed over all only.
+        weight: power of the likelihood, in (0, 1]; below 1 for answers to questions that were chosen by what they tell, see
+            :func:`~bayes_irt_router.calibration.coarsening.chosen_weight`.
 
     Raises:
         InputError: an answer's query is not in the bank, or the joint posterior is wanted of a NIRT.
@@ -142,6 +148,7 @@ def place(
             effective,
             len(np.unique(ancestor[index])),
             prior.description,
+            weight,
         )
 
     if not answers:
@@ -151,7 +158,8 @@ def place(
     if bank.networks is not None:
         networks = bank.networks
         priors = [everywhere.averaged(networks.draws(chain)) for chain in range(len(networks.networks))]
-        found = networks.weighted_points(priors, positions, *scores_and_trials(answers), rng)
+        score, trials = scores_and_trials(answers)
+        found = networks.weighted_points(priors, positions, score, weight * trials, rng)
         points_left, own = effective_number(found.log_weight), draws // networks.each
         ability, effective, k_hat = np.empty(prior.mean.shape), 0.0, float(found.k_hat.max())
         for chain, points in enumerate(found.points):
@@ -165,7 +173,7 @@ def place(
     turned = bank.rotations[draws]
     of_dim = POINTS_OF_DIM if len(draws) == bank.draws else 0.0
     if mode == "joint" or (mode == "auto" and len(answers) <= MOST_JOINT):
-        evidence = Evidence.of(bank.integrated(positions), answers).of_draws(draws)
+        evidence = Evidence.of(bank.integrated(positions), answers, weight).of_draws(draws)
         over = prior.over_frames()
         points, log_weight = importance_points(evidence, aligned_prior(over, turned), rng, of_dim)
         log_weights = log_mean(log_weight)
@@ -180,7 +188,7 @@ def place(
             index, kind, prior = systematic_resample(log_weights, len(draws), rng), "joint", over
             effective = left
     if kind == "cut":
-        evidence = Evidence.of(bank.as_drawn(positions), answers).of_draws(draws)
+        evidence = Evidence.of(bank.as_drawn(positions), answers, weight).of_draws(draws)
         points, log_weight = importance_points(evidence, aligned_prior(prior, turned), rng, of_dim)
     z = points[index, one_each(log_weight[index], rng)]
     method = "Laplace proposal and importance resampling in each draw"

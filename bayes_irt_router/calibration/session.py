@@ -10,6 +10,7 @@ from scipy.stats import norm
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
 from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.belief import Belief, belief, simulated_scores
+from bayes_irt_router.calibration.coarsening import chosen_weight
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.journal import Journal
 from bayes_irt_router.calibration.placing import Placement, place
@@ -65,6 +66,7 @@ class Setup:
         priced: whether costs are USD.
         selector: how queries are chosen.
         seed: of everything random; the state after n answers depends on the seed and on n alone.
+        given: so many of the queries were answered before any was chosen.
     """
 
     bank: ItemBank
@@ -74,6 +76,11 @@ class Setup:
     priced: bool = False
     selector: str = "variance"
     seed: int = 0
+    given: int = 0
+
+    def weight(self, answered: int) -> float:
+        """Power of the likelihood when so many queries are answered: 1 as long as none was chosen by what its answer would tell."""
+        return 1.0 if self.selector == "random" else chosen_weight(max(0, answered - self.given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +137,8 @@ def state(setup: Setup, answers: Sequence[Answer], draws: int | None = None) -> 
     rng = np.random.default_rng([setup.seed, len(answers), 0])
     count = setup.bank.draws if draws is None else min(draws, setup.bank.draws)
     kept = np.linspace(0, setup.bank.draws - 1, count).round().astype(int)
-    placement = place(setup.bank, setup.prior, answers, rng, draws=kept)
+    weight = setup.weight(len({answer.query for answer in answers}))
+    placement = place(setup.bank, setup.prior, answers, rng, draws=kept, weight=weight)
     particles = belief(setup.bank, placement)
     spent = 0.0
     for answer in answers:

@@ -35,7 +35,10 @@ class StackMember:
         info: Mapping[str, Any],
         characters: Mapping[str, int],
         rng: np.random.Generator,
+        weight: float = 1.0,
     ) -> Posterior:
-        """The model with the LLM, placed by these answers; arguments as of :func:`~bayes_irt_router.calibration.membership.with_llm`."""
-        placement = place(self.bank, self.prior, answers, rng)
+        """The model with the LLM, placed by these answers; arguments as of :func:`~bayes_irt_router.calibration.membership.with_llm`,
+        and of :func:`~bayes_irt_router.calibration.placing.place`.
+        """
+        placement = place(self.bank, self.prior, answers, rng, weight=weight)
         return with_llm(self.posterior, llm, placement, answers, info, characters)

@@ -1,5 +1,6 @@
 """`birt calibrate`: place a new or changed LLM from few, well-chosen answers, and keep it in a new model folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -223,6 +224,7 @@ def calibrate(
         alpha=alpha,
         seed=seed,
     )
+    setup = replace(setup, given=len({answer.query for answer in given}))
     if plan is not None:
         tell_plan(setup, given, name, plan, level, json)
         return
@@ -234,7 +236,7 @@ def calibrate(
     if beside:
         rngs = (np.random.default_rng([seed, number]) for number in range(2, 2 + len(beside)))
         more = [
-            one.with_llm(name, now.answers, info, characters, rng)
+            one.with_llm(name, now.answers, info, characters, rng, now.placement.weight)
             for one, rng in zip(beside, rngs, strict=True)
         ]
         grown = stack([grown, *more])

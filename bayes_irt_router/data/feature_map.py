@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayes_irt_router.data.task_membership import TaskMembership, fit_task_membership
-from bayes_irt_router.data.unseen_task import UnseenTask
+from bayes_irt_router.data.unseen_task import UnseenTask, of_stated_new_task
 from bayes_irt_router.errors import InputError
 
 SURFACE_LIMIT = (
@@ -16,7 +16,6 @@ SURFACE_LIMIT = (
 SURFACE_WEIGHT = 2.0  # of the surface features' squared distance, that of the embedding being 1
 TASK_PREFIX = "task_"  # of the names of the columns that tell tasks apart
 TASK_SHARE = 0.5  # of the process' prior variance, where tasks are told apart
-OWN_SHARE = 0.7  # of that variance, what a task has to itself that looks like others: see benchmarks/lookalike_tasks.py
 SMALLEST_EIGENVALUE = (
     1e-5  # of the landmark kernel; smaller ones are rounding noise and would be blown up by the whitening
 )
@@ -118,9 +117,8 @@ class FeatureMap:
         """The dataset with ``features`` (query, feature), ``novelty`` and ``unseen`` (query) added.
 
         ``unseen`` is the probability ``u`` that a query is of no task that the map tells apart (0 if it tells none): what its look
-        leaves. Where its coord ``task`` states one that the map has not seen, it is ``u + 0.7 (1 - u)``: such queries are of another data
-        set, in which LLMs may do otherwise, and of how tasks differ one that looks like another has most to itself
-        (`benchmarks/lookalike_tasks.py`). A known task that is stated changes nothing.
+        leaves. Where its coord ``task`` states one that the map has not seen, it is more, see :func:`of_stated_new_task`. A known task that
+        is stated changes nothing.
 
         Raises:
             InputError: the dataset has no embedding, or not all the surface features, of this map.
@@ -132,12 +130,11 @@ class FeatureMap:
         stated = dataset["task"].values.astype(str)
         new = (stated != "") & ~np.isin(stated, self.task_names)
         by_look = applied["unseen"].values
-        # What was learned of the tasks that it looks like tells as little of its own.
         told = (features[:, features.shape[1] - len(self.task_names) :] ** 2).sum(axis=1)
-        own = (by_look + OWN_SHARE * (1.0 - by_look), np.minimum(novelty + OWN_SHARE * told, 1.0))
+        of_new = of_stated_new_task(by_look, novelty, told)
         return applied.assign(
-            unseen=("query", np.where(new, own[0], by_look).astype(np.float32)),
-            novelty=("query", np.where(new, own[1], novelty).astype(np.float32)),
+            unseen=("query", np.where(new, of_new[0], by_look).astype(np.float32)),
+            novelty=("query", np.where(new, of_new[1], novelty).astype(np.float32)),
         )
 
     def apply_in_training(self, dataset: xr.Dataset, *, seed: int = 0) -> xr.Dataset:

@@ -9,6 +9,7 @@ from scipy.special import expit
 
 P_UNSEEN = 0.1  # prior probability that a query is of a task that training did not see
 TASK_WEIGHT = 5.0  # of a task left out, in queries: its many queries tell about one task more, not about tasks in general
+OWN_SHARE = 0.7  # of the variance between tasks, what a task has to itself that looks like others: benchmarks/lookalike_tasks.py
 FARTHEST = 6.0  # standard deviations that a query may lie outside: farther is no surer
 
 # What a query shows: the log odds of an unseen task by its place among the tasks, and how far it lies outside the space they span.
@@ -67,6 +68,24 @@ def fit_unseen_task(left_out: list[Signs], seen: list[Signs]) -> UnseenTask:
 
     at = minimize(objective, before, jac=True, bounds=[(None, None), (0.0, None), (0.0, None)]).x
     return UnseenTask(float(at[0]), (float(at[1]), float(at[2])))
+
+
+def of_stated_new_task(
+    by_look: Float[np.ndarray, " query"],
+    novelty: Float[np.ndarray, " query"],
+    told: Float[np.ndarray, " query"],
+) -> tuple[Float[np.ndarray, " query"], Float[np.ndarray, " query"]]:
+    """How unseen and how novel queries are of which it is stated that their task is none that is known: ``u + 0.7 (1 - u)``.
+
+    Such queries are of another data set, in which LLMs may do otherwise. What is known of the tasks that they look like is what is expected
+    of them, but of how tasks differ one that looks like others has most to itself, so that much is drawn anew.
+
+    Args:
+        by_look: ``u``, how likely each query is of an unseen task by its look.
+        novelty: of each query by its look.
+        told: share of the process' variance that the tasks it looks like tell.
+    """
+    return by_look + OWN_SHARE * (1.0 - by_look), np.minimum(novelty + OWN_SHARE * told, 1.0)
 
 
 def _bounded(signs: Signs) -> Signs:

@@ -77,6 +77,20 @@ def test_agrees_with_quadrature_where_items_are_certain(certain, scores, mode):
     agrees(placement.ability, *grid_moments(log_density, prior))
 
 
+def test_a_weight_is_a_power_of_the_likelihood(certain):
+    bank, prior, scores = ItemBank.of(certain), within_frames(certain), np.array([1, 0, 1, 1, 1, 1, 1, 0] * 3)
+    placement = place(bank, prior, answers_of(bank, scores), generator(), weight=0.4)
+    a = certain.draws["discrimination"].values[0, 0, : len(scores)].astype(float)
+    b = certain.draws["difficulty"].values[0, 0, : len(scores)].astype(float)
+
+    def log_density(theta):
+        logit = theta @ a.T - b
+        return 0.4 * (scores * logit - np.logaddexp(0, logit)).sum(axis=1)
+
+    agrees(placement.ability, *grid_moments(log_density, prior))
+    assert placement.to_dict()["weight"] == 0.4
+
+
 def test_the_frame_is_integrated_out_of_a_joint_placement(certain, reframed):
     posterior = reframed(certain)
     bank, prior = ItemBank.of(posterior), new_llm_prior(posterior)

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_irt_router.data.feature_map import (
-    OWN_SHARE,
     SURFACE_LIMIT,
     SURFACE_WEIGHT,
     FeatureMap,
     fit_feature_map,
 )
+from bayes_irt_router.data.unseen_task import OWN_SHARE
 from bayes_irt_router.errors import InputError
 
 DIMS = 24
