@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 MOST_FACTORS = 0.1  # of the number of draws
+MOST_SHARED = 100  # more make the draws' weights uneven, and add nothing to the posterior of an LLM
 SIGNIFICANT = 4.0  # standard errors by which a component found in half the items must show in the other half
 
 
@@ -46,7 +47,7 @@ def _shared_components(
 ) -> int:
     """How many leading components of some items explain more of others than noise would, counted up to the first that does not."""
     draws, others = shown_by.shape[:2]
-    most = min(int(MOST_FACTORS * draws), draws - 2)
+    most = min(int(MOST_FACTORS * draws), MOST_SHARED, draws - 2)
     if others == 0 or most == 0:
         return 0
     components = _components(found_in)[:, :most].astype(np.float32)

@@ -1,7 +1,7 @@
 """The queries that a new LLM can be asked: their item parameters in every draw, in coordinates common to all draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,14 +11,13 @@ from scipy.special import expit
 
 from bayes_irt_router.calibration.fitted_networks import FittedNetworks
 from bayes_irt_router.calibration.item_factors import shared_and_own
+from bayes_irt_router.calibration.item_marginals import NOTHING, ItemMarginals
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.linear_view import linear_view
 from bayes_irt_router.inference.posterior import ANCESTOR, Posterior
 from bayes_irt_router.irt.identification import trait_rotations
 from bayes_irt_router.irt.priors import MIRTPriors
 from bayes_irt_router.irt.response import ItemDistribution, item_distribution
-
-NOTHING = 1e-9  # a variance of no consequence, such as rounding leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +29,14 @@ class Items:
         covariance: of each item's own part, the same in all draws, shape (query, parameter, parameter). 0: the draw tells all.
         graded: which queries have graded scores.
         score_precision: of graded scores, shape (draw,).
+        marginals: moments over all draws, with which the likelihood of a single item is set right; None: it is right as it is.
     """
 
     mean: Float[np.ndarray, "draw query parameter"]
     covariance: Float[np.ndarray, "query parameter parameter"]
     graded: Bool[np.ndarray, " query"]
     score_precision: Float[np.ndarray, " draw"]
+    marginals: ItemMarginals | None = None
 
     def part(self, draws: slice | Int[np.ndarray, " draw"], queries: Bool[np.ndarray, " query"]) -> "Items":
         """Some of the queries, in some of the draws."""
@@ -44,6 +45,7 @@ class Items:
             self.covariance[queries],
             self.graded[queries],
             self.score_precision[draws],
+            None if self.marginals is None else self.marginals.part(queries),
         )
 
     def logit_moments(
@@ -206,6 +208,18 @@ class ItemBank:
         return np.concatenate([shared, new], axis=1), np.concatenate([own, new_own])
 
     @cached_property
+    def _marginals(self) -> ItemMarginals:
+        """Of the fitted items. Of new ones nothing is to be set right: given a draw they are normal."""
+        found = ItemMarginals.of(self.drawn)
+        added = (0, len(self.query) - self.fitted), (0, 0)
+        return replace(
+            found,
+            mean=np.pad(found.mean, added),
+            second=np.pad(found.second, added),
+            third=np.pad(found.third, added),
+        )
+
+    @cached_property
     def _new_items(
         self,
     ) -> tuple[Float32[np.ndarray, "draw query parameter"], Float[np.ndarray, "query parameter parameter"]]:
@@ -247,7 +261,13 @@ class ItemBank:
     def integrated(self, positions: Int[np.ndarray, " query"]) -> Items:
         """Items as each draw's shared part, and an own part to be integrated; those at these positions."""
         shared, own = self._split
-        return Items(shared[:, positions], own[positions], self.graded[positions], self.score_precision)
+        return Items(
+            shared[:, positions],
+            own[positions],
+            self.graded[positions],
+            self.score_precision,
+            self._marginals.part(positions),
+        )
 
     @cached_property
     def mean_discrimination(self) -> Float[np.ndarray, "query trait"]:

@@ -1,10 +1,11 @@
 """The likelihood of one LLM's answers at many abilities in every draw, and a Gaussian close to the posterior it makes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import expit, gammaln, logsumexp
 
 from bayes_irt_router.calibration.ability_prior import AbilityPrior
@@ -14,6 +15,7 @@ from bayes_irt_router.irt.score_distributions import GRADED_STEPS
 
 # Nodes of the Gauss-Hermite rule over an item's own part, up to an SD of so many logits: a probability errs by less than 2e-4.
 NODES = ((0.0, 1), (0.6, 3), (1.1, 5), (np.inf, 11))
+MARGINAL_NODES = 7  # of the two integrals of which only the ratio counts
 NEWTON_STEPS = 25
 LONGEST_STEP = 1.5  # prior SDs: far from the mode a full step may overshoot
 CONVERGED = 1e-2  # prior SDs; the importance weights see to the rest
@@ -51,14 +53,31 @@ class Evidence:
         """The same answers, with the items of these parameter draws."""
         return replace(self, items=self.items.part(index, np.ones(self.size, dtype=bool)))
 
+    def part(self, draws: slice, queries: Bool[np.ndarray, " query"]) -> "Evidence":
+        """Some of the answers, with the items of some parameter draws."""
+        return replace(
+            self,
+            items=self.items.part(draws, queries),
+            score=self.score[queries],
+            trials=self.trials[queries],
+        )
+
 
 def log_likelihood(
     evidence: Evidence, ability: Float[np.ndarray, "draw point trait"]
 ) -> Float[np.ndarray, "draw point"]:
     """Log likelihood of all answers, as the MIRT has it (binomial, beta-binomial if graded), up to constants, times the weight.
 
-    Each item's own part is integrated out, given the draw and the ability: the logit is normal, and the integral a Gauss-Hermite sum
-    with as many nodes as its SD asks for.
+    Each item's own part is integrated out, given the draw and the ability: the logit is normal, and the integral ``G_i(theta, s)`` a
+    Gauss-Hermite sum with as many nodes as its SD asks for. Over all draws the logit is skewed: an LLM unlike all others gets to
+    know of items what only their tails say. So the answer to one item alone is set right, and what the draws' shared parts
+    say of several stays::
+
+        p(y_i | theta, s) = G_i(theta, s) F_i(theta) / N_i(theta)
+
+    ``N_i`` is the mean of the likelihood over a normal logit with the mean and variance that all draws have, ``F_i`` over one with their
+    skewness, too (the expansion of Cornish and Fisher, 1938). This is done for single answers that are right or wrong; where
+    repeated answers or graded scores tell a logit closely, the expansion would not do.
 
     Args:
         evidence: the answers.
@@ -73,16 +92,20 @@ def log_likelihood(
     step = max(1, BLOCK // max(1, ability.shape[1] * evidence.size))
     for start in range(0, len(ability), step):
         block = slice(start, start + step)
-        for _, count in NODES:
-            for fast in (True, False):
-                group = (nodes == count) & (single == fast)
-                if group.any():
-                    part = items.part(block, group)
-                    score, trials = evidence.score[group], evidence.trials[group]
-                    if fast:
-                        total[block] += _single_answers(part, score, ability[block], count)
-                    else:
-                        total[block] += _quadrature(part, score, trials, ability[block], count)
+        for answers, precision, likelihood in (
+            (single, np.float32, _single_answers),
+            (~single, np.float64, _answers_of_any_kind),
+        ):
+            for _, count in NODES:
+                if (group := answers & (nodes == count)).any():
+                    part = evidence.part(block, group)
+                    mean, variance = part.items.logit_moments(ability[block].astype(precision))
+                    total[block] += likelihood(part, _nodes(count, mean, np.sqrt(variance)))
+        if items.marginals is not None and single.any():
+            part = evidence.part(block, single)
+            moments = items.marginals.part(single).logit_moments(ability[block].astype(np.float32))
+            total[block] += _single_answers(part, _nodes(MARGINAL_NODES, *moments))
+            total[block] -= _single_answers(part, _nodes(MARGINAL_NODES, *moments[:2]))
     return total * evidence.weight
 
 
@@ -128,47 +151,48 @@ def gaussian_proposal(
     return z, np.linalg.inv(precision)
 
 
-def _gauss_hermite(count: int) -> list[tuple[float, float]]:
-    """Nodes and weights for the mean over a standard normal."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-    return [(float(node), float(weight)) for node, weight in zip(nodes, weights / weights.sum(), strict=True)]
+Nodes = Iterator[tuple[Float[np.ndarray, "draw point query"], float]]
 
 
-def _single_answers(
-    items: Items,
-    score: Float[np.ndarray, " query"],
-    ability: Float[np.ndarray, "draw point trait"],
+def _nodes(
     count: int,
-) -> Float[np.ndarray, "draw point"]:
+    mean: Float[np.ndarray, "draw point query"],
+    sd: Float[np.ndarray, "draw point query"],
+    skewness: Float[np.ndarray, "draw point query"] | None = None,
+) -> Nodes:
+    """Logits and weights of a Gauss-Hermite rule: of a normal, or of ``x + g / 6 (x^2 - 1)``, standardised, which has the skewness g."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    if skewness is not None:
+        sd, bend = sd / np.sqrt(1.0 + skewness**2 / 18.0), skewness / 6.0
+    for node, weight in zip(nodes.astype(mean.dtype), weights / weights.sum(), strict=True):
+        if count == 1:
+            yield mean.copy(), 1.0
+        elif skewness is None:
+            yield mean + node * sd, float(weight)
+        else:
+            yield mean + sd * (node + bend * (node**2 - 1.0)), float(weight)
+
+
+def _single_answers(evidence: Evidence, nodes: Nodes) -> Float[np.ndarray, "draw point"]:
     """Log likelihood of single answers that are right or wrong: the common case, in single precision."""
-    mean, variance = items.logit_moments(ability.astype(np.float32))
-    sign = (1.0 - 2.0 * score).astype(np.float32)
-    mean *= sign
-    sd = np.sqrt(variance)
-    total = np.zeros_like(mean)
-    for node, weight in _gauss_hermite(count):
-        logit = mean + np.float32(node) * sd if count > 1 else mean
+    sign = (1.0 - 2.0 * evidence.score).astype(np.float32)
+    total: Any = 0.0
+    for logit, weight in nodes:
+        logit *= sign
         np.exp(np.minimum(logit, np.float32(60.0)), out=logit)
         logit += 1.0
-        total += np.float32(weight) / logit
-    return np.log(total, out=total).sum(axis=2, dtype=np.float64)
+        total = total + np.float32(weight) / logit
+    result: np.ndarray = np.log(total, out=total).sum(axis=2, dtype=np.float64)
+    return result
 
 
-def _quadrature(
-    items: Items,
-    score: Float[np.ndarray, " query"],
-    trials: Float[np.ndarray, " query"],
-    ability: Float[np.ndarray, "draw point trait"],
-    count: int,
-) -> Float[np.ndarray, "draw point"]:
-    """Log likelihood of answers of any kind."""
+def _answers_of_any_kind(evidence: Evidence, nodes: Nodes) -> Float[np.ndarray, "draw point"]:
+    """Log likelihood of repeated answers and graded scores as well."""
+    items, score, trials = evidence.items, evidence.score, evidence.trials
     graded = items.graded
-    mean, variance = items.logit_moments(ability)
-    sd = np.sqrt(variance)
     k = trials[graded] * (items.score_precision[:, None, None] + 1.0) - 1.0
     terms = []
-    for node, weight in _gauss_hermite(count):
-        logit = mean + node * sd
+    for logit, weight in nodes:
         term = trials * (score * logit - np.logaddexp(0.0, logit))
         if graded.any():
             term[..., graded] = _graded(logit[..., graded], score[graded], k)

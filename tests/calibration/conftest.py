@@ -51,6 +51,18 @@ def uncertain(certain: Posterior) -> Callable[[float], Posterior]:
 
 
 @pytest.fixture(scope="session")
+def skewed(certain: Posterior) -> Posterior:
+    """Known abilities, and items that are independent and skewed: difficulties have a tail upwards, discriminations one downwards."""
+    rng = np.random.default_rng(4)
+    a, b = certain.draws["discrimination"].values, certain.draws["difficulty"].values
+    return with_draws(
+        certain,
+        discrimination=a - 0.2 * rng.gamma(8.0, size=a.shape) + 1.6,
+        difficulty=b + 0.4 * rng.gamma(6.0, size=b.shape) - 2.4,
+    )
+
+
+@pytest.fixture(scope="session")
 def reframed() -> Callable[[Posterior], Posterior]:
     """Makes a posterior whose frames of the abilities are those of six LLMs, drawn: far apart from draw to draw."""
 

@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import expit
-from scipy.stats import binom, kstest, norm
+from scipy.special import expit, logsumexp
+from scipy.stats import binom, kstest, norm, skew
 
 from bayes_irt_router.calibration.ability_prior import aligned_prior, new_llm_prior, predecessor_prior
 from bayes_irt_router.calibration.accuracy import replicated_scores
 from bayes_irt_router.calibration.answers import Answer
 from bayes_irt_router.calibration.item_factors import shared_and_own
+from bayes_irt_router.calibration.item_marginals import ItemMarginals
 from bayes_irt_router.calibration.items import ItemBank
 from bayes_irt_router.calibration.likelihood import Evidence, log_likelihood
 from bayes_irt_router.calibration.membership import retired
@@ -248,6 +249,31 @@ def test_quadrature_agrees_with_monte_carlo_over_the_items_own_parts(uncertain):
         )
         found = log_likelihood(evidence, theta)[0, 0]
         assert abs(found - expected) < norm.isf(ERROR_RATE / 6) * error * np.sqrt(6) + 1e-3
+
+
+def test_the_moments_of_a_logit_are_those_of_its_draws(skewed):
+    bank, theta = ItemBank.of(skewed), np.array([-2.0, 0.7])
+    found = ItemMarginals.of(bank.drawn).logit_moments(theta[None, None])
+    logit = bank.drawn[:, :, :2].astype(float) @ theta - bank.drawn[:, :, 2]
+    for moment, expected in zip(found, (logit.mean(axis=0), logit.std(axis=0), skew(logit)), strict=True):
+        np.testing.assert_allclose(moment[0, 0], expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+@pytest.mark.parametrize("theta", [[-3.0, 0.0], [0.0, 0.0], [2.0, -2.0]])
+def test_the_likelihood_of_one_answer_is_its_mean_over_skewed_draws(skewed, theta, score):
+    """Item by item the draws say what the likelihood is; a normal logit is wrong by more than twice as much."""
+    bank, wrong = ItemBank.of(skewed), {"marginals": 0.0, "normal": 0.0}
+    logit = bank.drawn[:, :, :2].astype(float) @ np.array(theta) - bank.drawn[:, :, 2]
+    expected = np.log(expit(logit if score else -logit).mean(axis=0))
+    points = np.broadcast_to(theta, (bank.draws, 1, 2)).astype(float)
+    for i in range(bank.counted):
+        items = bank.integrated(np.array([i]))
+        for name, given in (("marginals", items), ("normal", replace(items, marginals=None))):
+            found = log_likelihood(Evidence(given, np.array([score]), np.ones(1)), points)[:, 0]
+            wrong[name] += (logsumexp(found) - np.log(len(found)) - expected[i]) ** 2
+    assert wrong["marginals"] < wrong["normal"] / 4
+    assert np.sqrt(wrong["marginals"] / bank.counted) < 0.03
 
 
 @pytest.mark.parametrize("draws", [200, 600])  # fewer than the numbers in a draw, and more
