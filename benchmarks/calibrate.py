@@ -12,8 +12,8 @@ fit is not placed again: interrupt and repeat at will. The tables pool all lines
   and of random ones fed to the same posterior, drawn from all queries or balanced over tasks;
 - controls: a set chosen once for all by D-optimality; on the random questions the shrunken mean, the plug-in of posterior mean items
   (a 2PL of several traits scored by point estimates, the way of tinyBenchmarks), and the accuracy of the fitted LLM that agrees most;
-- the routing regret with the LLM placed from 20 answers, as a share of what adding it brings (alpha 0.8), over the first query fold, which
-  the model was not fitted to, among LLMs that answered all of it;
+- the routing regret with the LLM placed from 20 answers, as a share of what adding it brings, over the first query fold, which
+  the model was not fitted to, among all LLMs that answered all of it and in small pools of them (`placed_routing.py`);
 - milliseconds a response, for placing and choosing: wall and processor time, the median of all responses and of the last few.
 
 `benchmarks/placing_reference.py` compares the placing's posterior with NUTS.
@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import placed_routing
 import xarray as xr
 from fold_models import RUNS, FoldModel, fold_models
 from provenance import provenance
@@ -46,18 +47,15 @@ from bayes_irt_router.calibration.selection import Choosable, task_shares
 from bayes_irt_router.calibration.session import ASKING_DRAWS, Setup, next_queries, state
 from bayes_irt_router.calibration.targets import Target
 from bayes_irt_router.data.canonical import read_dataset
-from bayes_irt_router.data.cost import observed_cost
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
-from bayes_irt_router.evaluation.routing_metrics import observed_on_every_query, reward
-from bayes_irt_router.irt.response import ItemDistribution, abilities, expected_p_correct, item_distribution
+from bayes_irt_router.irt.response import ItemDistribution, abilities, item_distribution
 from bayes_irt_router.report.json_text import json_text, plain
 from bayes_irt_router.report.tables import markdown_table
-from bayes_irt_router.routing.policies import choose, expected_utility
 
 RESULTS = Path(__file__).parent / "results"
 COUNTS = (0, 5, 10, 20, 50)
-LEVEL, ALPHA, BOOTSTRAPS = 0.9, 0.8, 4000
+LEVEL, BOOTSTRAPS = 0.9, 4000
 ROUTED_AT = 20
 LAST = 5  # responses whose time is stated beside the median of all: it grows with the number of answers
 # What is to hold: see checks().
@@ -92,11 +90,7 @@ class Bank:
     def known_p(self) -> np.ndarray:
         """What is predicted of the known LLMs on the unseen queries."""
         ability = abilities(self.router.posterior.draws.sel(llm=self.known))
-        count = self.unseen.sizes["query"]
-        parts = np.array_split(np.arange(count), max(1, count // 64))
-        return np.concatenate(
-            [expected_p_correct(ability, of_queries(self.items, part)).mean(axis=0) for part in parts]
-        )
+        return placed_routing.expected_p_correct(self.items, np.arange(len(ability)), ability)
 
 
 def main() -> None:
@@ -252,7 +246,7 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
             "queries": len(bank.query),
         },
         "sequences": arguments.sequences,
-        "routing": routing(fold, llm, info, prior, few, everything, arguments.assume_output_tokens),
+        "routing": routing(fold, llm, info, prior, few, everything, arguments),
     }
 
 
@@ -316,65 +310,27 @@ def routing(
     prior: AbilityPrior,
     few: list[list[Answer]],
     everything: list[Answer],
-    assume_output_tokens: int | None,
-) -> dict[str, float] | None:
-    """Reward on unseen queries without the LLM, with it placed from few answers, and from all; None where it cannot be told.
-
-    From few answers it is the mean over the sequences of questions.
-    """
+    arguments: argparse.Namespace,
+) -> list[dict[str, Any]] | None:
+    """Rewards on unseen queries, see :func:`placed_routing.rewards`."""
     data = fold.unseen.sel(llm=[*fold.known, llm])
-    actual = observed_cost(data, assume_output_tokens)
-    candidates = observed_on_every_query(data["score"].values, actual)
-    if not candidates[-1] or candidates.sum() < 2:
-        return None
     texts = dict(zip(fold.own["query"].values, fold.own["text"].values, strict=True))
     characters = {query: len(str(text)) for query, text in texts.items()}
-    rewards: dict[str, list[float]] = {"few": [], "all": [], "without": []}
+    placed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"few": [], "all": []}
     for name, answers in (*(("few", answers) for answers in few), ("all", everything)):
         weight = chosen_weight(len(answers)) if name == "few" else 1.0
         placement = place(fold.bank, prior, answers, np.random.default_rng(0), weight=weight)
-        p = np.column_stack([fold.known_p, predicted(fold, placement)])
         cost = with_llm_cost(fold.router.cost, llm, info, answers, characters)
         columns = [cost.llm.index(n) for n in [*fold.known, llm]]
-        usd = cost.known_cost(data["text"].values.tolist())[:, columns]
-        utility = expected_utility(p, usd, alpha=ALPHA, scale=cost.scale_usd)
-        for label, allowed in (
-            (name, candidates),
-            ("without", candidates & (np.arange(len(candidates)) < len(fold.known))),
-        ):
-            choice = choose(np.where(allowed, utility, -np.inf), allowed)
-            positions = np.cumsum(candidates)[choice] - 1
-            rewards[label].append(
-                reward(positions, data["score"].values[:, candidates], actual[:, candidates], ALPHA)
-            )
-    return {label: float(np.mean(found)) for label, found in rewards.items()}
-
-
-def predicted(fold: Bank, placement: Placement) -> np.ndarray:
-    """Posterior mean of p_correct of one LLM on the unseen queries."""
-    ability = placement.ability[:, None, :].astype(np.float32)
-    parts = np.array_split(np.arange(fold.known_p.shape[0]), max(1, fold.known_p.shape[0] // 256))
-    means = []
-    for part in parts:
-        items = of_queries(fold.items, part)
-        taken = ItemDistribution(
-            items.difficulty_mean[placement.index],
-            items.difficulty_sd[placement.index],
-            items.discrimination_mean[placement.index],
-            items.discrimination_sd[placement.index],
-            items.discrimination_slope[placement.index],
-        )
-        means.append(expected_p_correct(ability, taken).mean(axis=0)[:, 0])
-    return np.concatenate(means)
-
-
-def of_queries(items: ItemDistribution, part: np.ndarray) -> ItemDistribution:
-    return ItemDistribution(
-        items.difficulty_mean[:, part],
-        items.difficulty_sd[:, part],
-        items.discrimination_mean[:, part],
-        items.discrimination_sd[:, part],
-        items.discrimination_slope,
+        p = placed_routing.expected_p_correct(fold.items, placement.index, placement.ability[:, None])
+        placed[name].append((p[:, 0], cost.known_cost(data["text"].values.tolist())[:, columns]))
+    return placed_routing.rewards(
+        data,
+        fold.known_p,
+        placed,
+        cost.scale_usd,
+        arguments.assume_output_tokens,
+        arguments.seed,
     )
 
 
@@ -432,30 +388,11 @@ def tables(lines: list[dict[str, Any]]) -> list[tuple[str, pd.DataFrame]]:
     routed = [line["routing"] for line in lines if line["routing"] is not None]
     share = None
     if routed:
-        share = routing_table(routed, rng)
-        result.append((f"Routing with {ROUTED_AT} answers, alpha {ALPHA:g}", share))
+        share = placed_routing.table(routed, rng)
+        result.append((f"Routing with {ROUTED_AT} answers", share))
     times = pd.DataFrame([line["ms_per_response"] for line in lines])
     result.append(("Milliseconds a response, median of the LLMs", times.median().to_frame().T))
     return [*result, ("What was to hold", checks(errors, ratios, share, times))]
-
-
-def routing_table(routed: Sequence[dict[str, float]], rng: np.random.Generator) -> pd.DataFrame:
-    """Regret as a share of the gain, over the LLMs that bring one: ratio of the sums, LLMs resampled."""
-    gain = np.array([r["all"] - r["without"] for r in routed])
-    regret = np.array([r["all"] - r["few"] for r in routed])
-    useful = gain > 0
-    picks = rng.integers(max(1, int(useful.sum())), size=(BOOTSTRAPS, int(useful.sum())))
-    row: dict[str, Any] = {
-        "llms": len(routed),
-        "llms that help": int(useful.sum()),
-        "mean regret": regret.mean(),
-    }
-    if useful.any():
-        sums = regret[useful][picks].sum(axis=1) / gain[useful][picks].sum(axis=1)
-        low, high = np.quantile(sums, [0.025, 0.975])
-        row |= {"mean gain": gain[useful].mean(), "regret / gain": regret[useful].sum() / gain[useful].sum()}
-        row |= {"low": low, "high": high}
-    return pd.DataFrame([row])
 
 
 def checks(
@@ -478,9 +415,11 @@ def checks(
         row = own.loc[n]
         inside = row["coverage 90% low"] <= LEVEL <= row["coverage 90% high"]
         check(f"coverage at {n} answers: the interval holds {LEVEL}", row["coverage 90%"], inside)
-    if routed is not None and "regret / gain" in routed:
-        value = routed["regret / gain"].item()
-        check(f"regret / gain with {ROUTED_AT} answers <= {LARGEST_SHARE}", value, value <= LARGEST_SHARE)
+    for row in [] if routed is None else routed.to_dict(orient="records"):
+        value, where = row["regret / gain"], f"{row['pool']}, alpha {row['alpha']:g}"
+        if value == value:  # there is a gain
+            what = f"regret / gain with {ROUTED_AT} answers <= {LARGEST_SHARE}: {where}"
+            check(what, value, value <= LARGEST_SHARE)
     for column, which in (
         ("wall", "a response"),
         (f"wall, last {LAST}", f"a response, of the last {LAST} of {max(COUNTS)}"),
