@@ -116,9 +116,9 @@ class FeatureMap:
     def apply(self, dataset: xr.Dataset) -> xr.Dataset:
         """The dataset with ``features`` (query, feature), ``novelty`` and ``unseen`` (query) added.
 
-        ``unseen`` is the probability ``u`` that a query is of no task that the map tells apart (0 if it tells none): what its look
-        leaves. Where its coord ``task`` states one that the map has not seen, it is more, see :func:`of_stated_new_task`. A known task that
-        is stated changes nothing.
+        ``unseen`` is what the effects of an unseen task are multiplied by, as those of a seen one are by ``P(t | x)``: the probability that
+        the query is of no task that the map tells apart (0 if it tells none), as far as its look says. Where its coord ``task`` states one
+        that the map has not seen, it is more, see :func:`of_stated_new_task`. A known task that is stated changes nothing.
 
         Raises:
             InputError: the dataset has no embedding, or not all the surface features, of this map.

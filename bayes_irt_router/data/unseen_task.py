@@ -75,17 +75,19 @@ def of_stated_new_task(
     novelty: Float[np.ndarray, " query"],
     told: Float[np.ndarray, " query"],
 ) -> tuple[Float[np.ndarray, " query"], Float[np.ndarray, " query"]]:
-    """How unseen and how novel queries are of which it is stated that their task is none that is known: ``u + 0.7 (1 - u)``.
+    """How unseen and how novel queries are of which it is stated that their task is none that is known.
 
     Such queries are of another data set, in which LLMs may do otherwise. What is known of the tasks that they look like is what is expected
-    of them, but of how tasks differ one that looks like others has most to itself, so that much is drawn anew.
+    of them, but of how tasks differ one that looks like others has most to itself. So the share ``u + 0.7 (1 - u)`` of the variance
+    between tasks is drawn anew, for all such queries together: they are of a task that is not known, for certain. Effects are multiplied
+    by its root.
 
     Args:
         by_look: ``u``, how likely each query is of an unseen task by its look.
         novelty: of each query by its look.
         told: share of the process' variance that the tasks it looks like tell.
     """
-    return by_look + OWN_SHARE * (1.0 - by_look), np.minimum(novelty + OWN_SHARE * told, 1.0)
+    return np.sqrt(by_look + OWN_SHARE * (1.0 - by_look)), np.minimum(novelty + OWN_SHARE * told, 1.0)
 
 
 def _bounded(signs: Signs) -> Signs:

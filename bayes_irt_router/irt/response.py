@@ -111,7 +111,9 @@ def item_distribution(
         draws: the posterior, dims (chain, draw, ...); the result runs over chains and draws, flattened in this order.
         features: phi(x) of the queries, as the feature map gives it.
         novelty: of the queries, in [0, 1].
-        unseen: probability that a query is of no task seen, as the feature map gives it.
+        unseen: probability that a query is of no task seen, as the feature map gives it: what such a task's effects are multiplied by.
+            Whether one query is of such a task tells nothing of another, so two queries share ``u_i u_j`` of the effects' variance, and
+            what is left of a query's own ``u_i`` stays in its novelty.
     """
     features, unseen = features.astype(np.float32), unseen.astype(np.float32)
     traits = draws.sizes["trait"]
@@ -129,11 +131,10 @@ def item_distribution(
         place = {str(name): k for k, name in enumerate(draws["feature"].values)}
         columns = [place[str(name)] for name in draws["testlet"].values[:-1]]
         probability = task_probability(features[:, columns])
-        # The root, because the effect of a query that is of no task seen with probability u has the variance u s_v^2.
-        loadings = np.column_stack([probability, np.sqrt(unseen)]).astype(np.float32)
+        loadings = np.column_stack([probability, unseen]).astype(np.float32)
     if "unseen_difficulty" in draws:
         # What phi misses of a query for being of no task seen is an effect that such queries share, in every draw.
-        share = np.sqrt(np.float32(TASK_SHARE) * unseen)
+        share = np.float32(np.sqrt(TASK_SHARE)) * unseen
         mean_b += share * _flat(draws["unseen_difficulty"])[:, None]
         mean_a += share[:, None] * _flat(draws["unseen_discrimination"])[:, None, :]
         novelty = np.maximum(novelty - share**2, np.float32(0.0))

@@ -349,7 +349,7 @@ def test_a_stated_task_that_was_not_seen_is_mostly_unseen_however_familiar_it_lo
     new = stated == "another data set"
     np.testing.assert_array_equal(applied["features"], plain["features"])
     look = plain["unseen"].values[new]
-    np.testing.assert_allclose(applied["unseen"].values[new], look + OWN_SHARE * (1 - look), atol=1e-6)
+    np.testing.assert_allclose(applied["unseen"].values[new] ** 2, look + OWN_SHARE * (1 - look), atol=1e-6)
     for name in ("unseen", "novelty"):
         np.testing.assert_array_equal(applied[name].values[~new], plain[name].values[~new])
     told = applied["features"].values[new][:, applied["feature_group"].values == "task"]

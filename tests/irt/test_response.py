@@ -256,11 +256,11 @@ def test_a_query_has_the_effects_of_its_tasks_and_what_is_missing_to_1_those_of_
         shift_b = draws["unseen_difficulty"].values.reshape(6)[s]
         shift_a = draws["unseen_discrimination"].values.reshape(6, 2)[s]
         for i in range(4):
-            root = np.sqrt(TASK_SHARE * unseen[i])
-            a = without.discrimination_mean[s, i] + root * shift_a
-            b = without.difficulty_mean[s, i] + root * shift_b
+            share = np.sqrt(TASK_SHARE) * unseen[i]
+            a = without.discrimination_mean[s, i] + share * shift_a
+            b = without.difficulty_mean[s, i] + share * shift_b
             for j in range(3):
-                own = probability[i] @ effect[s, j, :2] + np.sqrt(unseen[i]) * effect[s, j, 2]
+                own = probability[i] @ effect[s, j, :2] + unseen[i] * effect[s, j, 2]
                 assert logit[s, i, j] == pytest.approx(a @ traits[s, j] - b + own, abs=1e-3)
 
 
@@ -272,7 +272,9 @@ def test_what_a_query_shares_with_others_of_its_unseen_task_is_no_residual_of_it
         for one in (draws, draws.drop_vars("testlet_effect"), draws.drop_vars(effects))
     )
     kernel = draws["difficulty_kernel_sd"].values.reshape(6, 1) ** 2
-    shared = TASK_SHARE * (1.0 - probability.sum(axis=1)) * kernel
+    # Two queries share u_i u_j, as whether one is of an unseen task tells nothing of the other: what a query has with itself beyond
+    # that is its own, so few queries that are almost surely of a seen task do not all become harder together.
+    shared = TASK_SHARE * (1.0 - probability.sum(axis=1)) ** 2 * kernel
     np.testing.assert_allclose(items.difficulty_sd**2 + shared, without.difficulty_sd**2, rtol=1e-4)
     assert (items.discrimination_sd[:, :, 2:] == 0).all()
     # A model without testlets has them, too: what is unseen of a task is not only how LLMs do on it.
