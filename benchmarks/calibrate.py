@@ -13,7 +13,8 @@ fit is not placed again: interrupt and repeat at will. The tables pool all lines
 - controls: a set chosen once for all by D-optimality; on the random questions the shrunken mean, the plug-in of posterior mean items
   (a 2PL of several traits scored by point estimates, the way of tinyBenchmarks), and the accuracy of the fitted LLM that agrees most;
 - the routing regret with the LLM placed from 20 answers, as a share of what adding it brings, over the first query fold, which
-  the model was not fitted to, among all LLMs that answered all of it and in small pools of them (`placed_routing.py`);
+  the model was not fitted to, among all LLMs that answered all of it and in small pools of them (`placed_routing.py`); with questions
+  chosen for accuracy, and with as many chosen for regret;
 - milliseconds a response, for placing and choosing: wall and processor time, the median of all responses and of the last few.
 
 `benchmarks/placing_reference.py` compares the placing's posterior with NUTS.
@@ -45,7 +46,7 @@ from bayes_irt_router.calibration.placing import Placement, place
 from bayes_irt_router.calibration.pricing import with_llm_cost
 from bayes_irt_router.calibration.selection import Choosable, task_shares
 from bayes_irt_router.calibration.session import ASKING_DRAWS, Setup, next_queries, state
-from bayes_irt_router.calibration.targets import Target
+from bayes_irt_router.calibration.targets import Stakes, Target, routing_stakes
 from bayes_irt_router.data.canonical import read_dataset
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.errors import InputError
@@ -195,8 +196,8 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
         }
         return Answer(bank.query[i], float(scores[i]), **told)
 
-    def setup(selector: str, seed: int) -> Setup:
-        return Setup(bank, prior, Target(), choosable, False, selector, seed)
+    def setup(selector: str, seed: int, target: Target | None = None) -> Setup:
+        return Setup(bank, prior, target or Target(), choosable, False, selector, seed)
 
     estimates: list[dict[str, Any]] = []
     wall = np.full((arguments.sequences, most + 1), np.nan)  # nothing is placed before the first answer
@@ -218,6 +219,13 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
                 if selector == "variance" and n == ROUTED_AT:
                     few.append(list(answers))
                 answers.append(answer(choice))
+    for_regret: list[list[Answer]] = []
+    target = Target("regret", stakes(fold, llm, info))
+    for sequence in range(arguments.sequences):
+        own, answers = setup("variance", arguments.seed + sequence, target), []
+        while len(answers) < ROUTED_AT:
+            answers.append(answer(next_queries(own, state(own, answers, ASKING_DRAWS), 1)[0].position))
+        for_regret.append(answers)
 
     begin = state(setup("fisher", arguments.seed), [])
     lists = {("static D-optimal", 0): [c.position for c in next_queries(setup("fisher", 0), begin, most)]}
@@ -246,8 +254,18 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
             "queries": len(bank.query),
         },
         "sequences": arguments.sequences,
-        "routing": routing(fold, llm, info, prior, few, everything, arguments),
+        "routing": routing(fold, llm, info, prior, few, for_regret, everything, arguments),
     }
+
+
+def stakes(fold: Bank, llm: str, info: dict[str, Any]) -> Stakes:
+    """What the LLM has to beat at the first alpha, by prices and texts alone."""
+    texts = [str(text) for text in fold.own["text"].values]
+    cost = with_llm_cost(
+        fold.router.cost, llm, info, [], dict(zip(fold.bank.query, map(len, texts), strict=True))
+    )
+    share = cost.known_cost(texts) / cost.scale_usd
+    return routing_stakes(fold.bank, llm, cost.llm, share, placed_routing.ALPHAS[0])
 
 
 def judged(bank: ItemBank, placement: Placement, answers: Sequence[Answer], n: int) -> dict[str, Any]:
@@ -309,6 +327,7 @@ def routing(
     info: dict[str, Any],
     prior: AbilityPrior,
     few: list[list[Answer]],
+    for_regret: list[list[Answer]],
     everything: list[Answer],
     arguments: argparse.Namespace,
 ) -> list[dict[str, Any]] | None:
@@ -316,9 +335,10 @@ def routing(
     data = fold.unseen.sel(llm=[*fold.known, llm])
     texts = dict(zip(fold.own["query"].values, fold.own["text"].values, strict=True))
     characters = {query: len(str(text)) for query, text in texts.items()}
-    placed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"few": [], "all": []}
-    for name, answers in (*(("few", answers) for answers in few), ("all", everything)):
-        weight = chosen_weight(len(answers)) if name == "few" else 1.0
+    sequences = {"few": few, "few, for regret": for_regret, "all": [everything]}
+    placed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in sequences}
+    for name, answers in ((name, one) for name, several in sequences.items() for one in several):
+        weight = 1.0 if name == "all" else chosen_weight(len(answers))
         placement = place(fold.bank, prior, answers, np.random.default_rng(0), weight=weight)
         cost = with_llm_cost(fold.router.cost, llm, info, answers, characters)
         columns = [cost.llm.index(n) for n in [*fold.known, llm]]
@@ -416,7 +436,8 @@ def checks(
         inside = row["coverage 90% low"] <= LEVEL <= row["coverage 90% high"]
         check(f"coverage at {n} answers: the interval holds {LEVEL}", row["coverage 90%"], inside)
     for row in [] if routed is None else routed.to_dict(orient="records"):
-        value, where = row["regret / gain"], f"{row['pool']}, alpha {row['alpha']:g}"
+        value = row["regret / gain"]
+        where = f"questions for {row['questions for']}, {row['pool']}, alpha {row['alpha']:g}"
         if value == value:  # there is a gain
             what = f"regret / gain with {ROUTED_AT} answers <= {LARGEST_SHARE}: {where}"
             check(what, value, value <= LARGEST_SHARE)

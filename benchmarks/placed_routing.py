@@ -5,6 +5,7 @@ there: beside all of them as one pool there are :data:`POOLS` pools of :data:`PO
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,14 @@ def rewards(
     Args:
         unseen: data of the queries; the placed LLM is the last one.
         known_p: of the other LLMs, shape (query, known).
-        placed: under ``few`` (several sequences of questions, over which rewards are averaged) and ``all``: the placed LLM's p on every
-            query, and every LLM's predicted cost, shape (query, llm).
+        placed: under ``few``, ``few, for regret`` (several sequences of questions, over which rewards are averaged) and ``all``: the
+            placed LLM's p on every query, and every LLM's predicted cost, shape (query, llm).
         scale_usd: of the costs in the utility.
         assume_output_tokens: where token counts are missing.
         seed: of the pools.
 
     Returns:
-        For all LLMs as one pool and for the drawn pools, and every alpha, the three rewards, averaged over pools.
+        For all LLMs as one pool and for the drawn pools, and every alpha, the rewards, averaged over pools.
     """
     actual, score = observed_cost(unseen, assume_output_tokens), unseen["score"].values
     observed = observed_on_every_query(score, actual)
@@ -55,7 +56,7 @@ def rewards(
     told: list[dict[str, Any]] = []
     for kind, drawn in pools.items():
         for alpha in ALPHAS:
-            found: dict[str, list[float]] = {"few": [], "all": [], "without": []}
+            found: dict[str, list[float]] = {name: [] for name in (*placed, "without")}
             for name, predictions in placed.items():
                 for p, usd in predictions:
                     utility = expected_utility(
@@ -101,8 +102,11 @@ def table(routed: Sequence[Sequence[Mapping[str, Any]]], rng: np.random.Generato
     """
     flat = pd.DataFrame([{**row, "of": i} for i, rows in enumerate(routed) for row in rows])
     told = []
-    for (pool, alpha), part in flat.groupby(["pool", "alpha"], sort=False):
-        gain, regret = ((part["all"] - part[name]).to_numpy() for name in ("without", "few"))
+    questions = {"few": "accuracy", "few, for regret": "regret"}
+    asked = [name for name in questions if name in flat]
+    for pool, alpha, name in product(flat["pool"].unique(), flat["alpha"].unique(), asked):
+        part = flat[(flat["pool"] == pool) & (flat["alpha"] == alpha)]
+        gain, regret = ((part["all"] - part[one]).to_numpy() for one in ("without", name))
         picks = rng.integers(len(part), size=(BOOTSTRAPS, len(part)))
         # Where the gain of resampled LLMs is nothing, there is no share of it.
         sums = pd.DataFrame({"gain": gain[picks].sum(axis=1), "regret": regret[picks].sum(axis=1)})
@@ -112,6 +116,7 @@ def table(routed: Sequence[Sequence[Mapping[str, Any]]], rng: np.random.Generato
             {
                 "pool": "all LLMs" if pool == "all" else f"{POOLS} pools of {part['llms'].max()}",
                 "alpha": alpha,
+                "questions for": questions[name],
                 "LLMs placed": len(part),
                 "LLMs that help": int((gain > 0).sum()),
                 "mean gain": gain.mean(),
