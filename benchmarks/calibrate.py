@@ -14,7 +14,7 @@ fit is not placed again: interrupt and repeat at will. The tables pool all lines
   (a 2PL of several traits scored by point estimates, the way of tinyBenchmarks), and the accuracy of the fitted LLM that agrees most;
 - the routing regret with the LLM placed from 20 answers, as a share of what adding it brings, over the first query fold, which
   the model was not fitted to, among all LLMs that answered all of it and in small pools of them (`placed_routing.py`); with questions
-  chosen for accuracy, and with as many chosen for regret;
+  chosen for overall accuracy, and with as many chosen for that of each task, and for regret;
 - milliseconds a response, for placing and choosing: wall and processor time, the median of all responses and of the last few.
 
 `benchmarks/placing_reference.py` compares the placing's posterior with NUTS.
@@ -24,7 +24,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -219,13 +219,13 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
                 if selector == "variance" and n == ROUTED_AT:
                     few.append(list(answers))
                 answers.append(answer(choice))
-    for_regret: list[list[Answer]] = []
-    target = Target("regret", stakes(fold, llm, info))
-    for sequence in range(arguments.sequences):
-        own, answers = setup("variance", arguments.seed + sequence, target), []
-        while len(answers) < ROUTED_AT:
-            answers.append(answer(next_queries(own, state(own, answers, ASKING_DRAWS), 1)[0].position))
-        for_regret.append(answers)
+    asked = {"accuracy": few, "tasks": list[list[Answer]](), "regret": list[list[Answer]]()}
+    for target in (Target("tasks"), Target("regret", stakes(fold, llm, info))):
+        for sequence in range(arguments.sequences):
+            own, answers = setup("variance", arguments.seed + sequence, target), []
+            while len(answers) < ROUTED_AT:
+                answers.append(answer(next_queries(own, state(own, answers, ASKING_DRAWS), 1)[0].position))
+            asked[target.name].append(answers)
 
     begin = state(setup("fisher", arguments.seed), [])
     lists = {("static D-optimal", 0): [c.position for c in next_queries(setup("fisher", 0), begin, most)]}
@@ -254,7 +254,7 @@ def placed(fold: Bank, llm: str, arguments: argparse.Namespace) -> dict[str, Any
             "queries": len(bank.query),
         },
         "sequences": arguments.sequences,
-        "routing": routing(fold, llm, info, prior, few, for_regret, everything, arguments),
+        "routing": routing(fold, llm, info, prior, asked, everything, arguments),
     }
 
 
@@ -326,8 +326,7 @@ def routing(
     llm: str,
     info: dict[str, Any],
     prior: AbilityPrior,
-    few: list[list[Answer]],
-    for_regret: list[list[Answer]],
+    asked: Mapping[str, list[list[Answer]]],
     everything: list[Answer],
     arguments: argparse.Namespace,
 ) -> list[dict[str, Any]] | None:
@@ -335,7 +334,7 @@ def routing(
     data = fold.unseen.sel(llm=[*fold.known, llm])
     texts = dict(zip(fold.own["query"].values, fold.own["text"].values, strict=True))
     characters = {query: len(str(text)) for query, text in texts.items()}
-    sequences = {"few": few, "few, for regret": for_regret, "all": [everything]}
+    sequences = {**asked, "all": [everything]}
     placed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in sequences}
     for name, answers in ((name, one) for name, several in sequences.items() for one in several):
         weight = 1.0 if name == "all" else chosen_weight(len(answers))

@@ -19,6 +19,7 @@ from bayes_irt_router.irt.response import expected_p_correct as expected_over_re
 from bayes_irt_router.routing.policies import choose, expected_utility
 
 ALPHAS = (0.8, 0.5, 0.2)
+QUESTIONS = ("accuracy", "tasks", "regret")  # what the few questions were chosen to tell
 POOLS, POOL_SIZE = 100, 5
 BOOTSTRAPS = 4000
 
@@ -36,8 +37,8 @@ def rewards(
     Args:
         unseen: data of the queries; the placed LLM is the last one.
         known_p: of the other LLMs, shape (query, known).
-        placed: under ``few``, ``few, for regret`` (several sequences of questions, over which rewards are averaged) and ``all``: the
-            placed LLM's p on every query, and every LLM's predicted cost, shape (query, llm).
+        placed: under the names of :data:`QUESTIONS`, from a few answers to questions chosen for that target (several sequences, over which
+            rewards are averaged), and under ``all``: the placed LLM's p on every query, and every LLM's predicted cost, shape (query, llm).
         scale_usd: of the costs in the utility.
         assume_output_tokens: where token counts are missing.
         seed: of the pools.
@@ -102,8 +103,7 @@ def table(routed: Sequence[Sequence[Mapping[str, Any]]], rng: np.random.Generato
     """
     flat = pd.DataFrame([{**row, "of": i} for i, rows in enumerate(routed) for row in rows])
     told = []
-    questions = {"few": "accuracy", "few, for regret": "regret"}
-    asked = [name for name in questions if name in flat]
+    asked = [name for name in QUESTIONS if name in flat]
     for pool, alpha, name in product(flat["pool"].unique(), flat["alpha"].unique(), asked):
         part = flat[(flat["pool"] == pool) & (flat["alpha"] == alpha)]
         gain, regret = ((part["all"] - part[one]).to_numpy() for one in ("without", name))
@@ -116,7 +116,7 @@ def table(routed: Sequence[Sequence[Mapping[str, Any]]], rng: np.random.Generato
             {
                 "pool": "all LLMs" if pool == "all" else f"{POOLS} pools of {part['llms'].max()}",
                 "alpha": alpha,
-                "questions for": questions[name],
+                "questions for": name,
                 "LLMs placed": len(part),
                 "LLMs that help": int((gain > 0).sum()),
                 "mean gain": gain.mean(),
