@@ -5,7 +5,8 @@
 writes benchmarks/results/folds/NAME-PROTOCOL.jsonl, NAME being the data folder's. Posteriors and predictions
 stay in runs/folds/NAME, and a fold that is there already is not fitted again: interrupt and repeat at will.
 `benchmarks/pool.py` makes one table of the folds. With ``--stack`` the MIRT is stacked with a NIRT, and the stack is judged as the model,
-with both parts beside it; the lines go to NAME-PROTOCOL-stack.jsonl.
+with both parts beside it; the lines go to NAME-PROTOCOL-stack.jsonl. With ``--split-seed N`` the folds are not those of splits.json but new
+ones, also of the queries that `split` calls test, and everything is under NAME-splits-N, which is a name for `pool.py`, too.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from bayes_irt_router.evaluation.baselines.catalogue import all_baselines
 from bayes_irt_router.evaluation.fold_fits import FoldSettings
 from bayes_irt_router.evaluation.fold_runs import run_folds, write_lines
 from bayes_irt_router.evaluation.protocols import PROTOCOLS, fold_count, make_fold
-from bayes_irt_router.evaluation.splits import read_splits
+from bayes_irt_router.evaluation.splits import make_splits, read_splits
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.irt.llm_covariates import COVARIATES
 from bayes_irt_router.irt.mirt import MIRT
@@ -54,10 +55,17 @@ def main() -> None:
     parser.add_argument("--refit-unconverged", action="store_true", help="fit folds above r-hat 1.05 again")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of posteriors and predictions")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split-seed", type=int, default=None, help="of new folds (default: splits.json)")
     arguments = parser.parse_args()
 
     name = arguments.data.name
-    data, splits = read_dataset(arguments.data), read_splits(HERE / "splits.json", name)
+    data = read_dataset(arguments.data)
+    if arguments.split_seed is None:
+        splits = read_splits(HERE / "splits.json", name)
+    else:
+        unsplit = data.assign_coords(split=("query", [""] * data.sizes["query"]))
+        splits = make_splits(unsplit, seed=arguments.split_seed)
+        name = f"{name}-splits-{arguments.split_seed}"
     count = fold_count(splits, arguments.protocol)
     wanted = range(count) if arguments.folds is None else [int(one) for one in arguments.folds.split(",")]
     settings = FoldSettings(
