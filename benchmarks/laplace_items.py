@@ -124,7 +124,7 @@ def fit_items(
     groups: Sequence[FeatureGroup],
 ) -> Items:
     """Regressions of all item parameters, given abilities and crude items from :func:`point_abilities`."""
-    ability, items = start
+    ability, items = start[0], start[1].copy()  # variants share a start
     design = _design(ability)
     count = design.shape[1]
     found: list[Regression | None] = [None] * count
