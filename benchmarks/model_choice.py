@@ -4,7 +4,8 @@
     .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "3;nirt;3 with nirt"
     .venv/bin/python benchmarks/model_choice.py --data ../shared/data/zeroeval --variants "nirt;nirt networks=8;nirt hidden=128 dropout=0.5"
 
-A variant is a MIRT with a number of traits, maybe "without testlets"; a "nirt", maybe with settings of its own (fields of NIRT and of
+A variant is a MIRT with a number of traits, maybe "without testlets", "families" (LLMs of one share an effect) or "covariates" (ability is
+regressed on what is known of release date, size and price); a "nirt", maybe with settings of its own (fields of NIRT and of
 Training); or a MIRT "with nirt", the stack of the two. Appends a line for each variant to benchmarks/results/model-choice-NAME.jsonl:
 held-out log loss, its paired difference to the first variant with a 95 % interval by bootstrap over queries, and how the chains mixed. Five
 minutes a MIRT on two cores, one a NIRT; no model is fitted twice.
@@ -30,6 +31,7 @@ from bayes_irt_router.inference.neural_training import Training
 from bayes_irt_router.inference.nuts import NUTS
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.stacking import stack
+from bayes_irt_router.irt.llm_covariates import COVARIATES
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.nirt import NIRT
 from bayes_irt_router.irt.relevance import from_descriptions
@@ -37,6 +39,12 @@ from bayes_irt_router.routing.prediction import predict_in_batches
 
 RESULTS = Path(__file__).parent / "results"
 PARTS, RESAMPLES = 5, 1000
+OTHER: dict[str, dict[str, Any]] = {
+    "": {},
+    "without testlets": {"testlets": False},
+    "families": {"families": True},
+    "covariates": {"covariates": COVARIATES},
+}
 
 
 def held_out(task: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -78,8 +86,8 @@ def fitted(
         training = changed(Training(), words)
         found = fit_nirt(nirt, train, training, relevance=relevance, seed=seed, assume_output_tokens=tokens)
     else:
-        traits, *rest = variant.split(maxsplit=1)
-        model = MIRT(traits=int(traits), testlets=rest != ["without testlets"])
+        traits, _, other = variant.partition(" ")
+        model = replace(MIRT(traits=int(traits)), **OTHER[other])
         sampler = NUTS(draws=arguments.draws, tune=arguments.tune)
         found = fit(model, train, sampler, seed=seed, assume_output_tokens=tokens)
     known[variant] = found
