@@ -108,9 +108,9 @@ def table(routed: Sequence[Sequence[Mapping[str, Any]]], rng: np.random.Generato
         part = flat[(flat["pool"] == pool) & (flat["alpha"] == alpha)]
         gain, regret = ((part["all"] - part[one]).to_numpy() for one in ("without", name))
         picks = rng.integers(len(part), size=(BOOTSTRAPS, len(part)))
-        # Where the gain of resampled LLMs is nothing, there is no share of it.
+        # Where the gain of resampled LLMs is next to nothing, there is no share of it.
         sums = pd.DataFrame({"gain": gain[picks].sum(axis=1), "regret": regret[picks].sum(axis=1)})
-        share = (sums["regret"] / sums["gain"]).where(sums["gain"] > 0)
+        share = (sums["regret"] / sums["gain"]).where(sums["gain"] > 0.01 * gain.sum())
         low, high = share.quantile(0.025), share.quantile(0.975)
         told.append(
             {
