@@ -22,7 +22,7 @@ from bayes_irt_router.data.feature_map import TASK_PREFIX, TASK_SHARE, fit_featu
 from bayes_irt_router.data.featurize import featurize
 from bayes_irt_router.data.files import atomic_path
 from bayes_irt_router.inference.storage import load
-from bayes_irt_router.irt.response import task_probability
+from bayes_irt_router.irt.testlets import task_probability
 from bayes_irt_router.report.json_text import json_text, plain
 
 RESULTS = Path(__file__).parent / "results"

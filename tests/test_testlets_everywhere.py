@@ -20,7 +20,8 @@ from bayes_irt_router.inference.population import without_queries
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.inference.storage import load, save
 from bayes_irt_router.irt.identification import align_traits, is_testlet
-from bayes_irt_router.irt.response import abilities, p_correct, with_testlets
+from bayes_irt_router.irt.response import abilities, p_correct
+from bayes_irt_router.irt.testlets import with_testlets
 from bayes_irt_router.report.model_difference import model_difference
 from bayes_irt_router.report.page.pictures import picture_count, pictures
 from bayes_irt_router.report.page.report_page import report_page
@@ -62,7 +63,7 @@ def test_the_view_has_the_response_of_the_model(testlet_fit: Posterior):
     assert linear_view(view) is view
     draws, model = view.draws, testlet_fit.draws
     assert [is_testlet(name) for name in draws["trait"].values] == [False] * TRAITS + [True] * TESTLETS
-    probability = testlet_fit.tree["queries"].to_dataset()["task_probability"].values
+    probability = testlet_fit.tree["queries"].to_dataset()["testlet_loading"].values
     flat = {
         name: model[name].values.reshape(testlet_fit.size, *model[name].shape[2:])
         for name in ("discrimination", "difficulty")

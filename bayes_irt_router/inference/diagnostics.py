@@ -14,9 +14,8 @@ from bayes_irt_router.irt.response import (
     expected_logistic,
     item_distribution,
     p_correct,
-    task_probability,
-    with_testlets,
 )
+from bayes_irt_router.irt.testlets import testlet_loadings, with_testlets
 
 CELLS = 300
 PAIRS = 50
@@ -220,8 +219,7 @@ def own_items(
     """Fitted queries' parameters, testlets behind the traits."""
     a, b = _flat(draws["discrimination"][:, :, query]), _flat(draws["difficulty"][:, :, query])
     if "testlet_effect" in draws:
-        task = data["feature_group"].values == "task"
-        a = with_testlets(a, task_probability(data["features"].values[query][:, task]))
+        a = with_testlets(a, testlet_loadings(data)[query])
     return a, b
 
 

@@ -20,9 +20,9 @@ from bayes_irt_router.inference.nuts import NUTS, Sampled, sample_nuts
 from bayes_irt_router.inference.posterior import ANSWER_LENGTH, Posterior
 from bayes_irt_router.irt.identification import align_traits
 from bayes_irt_router.irt.mirt import MIRT
-from bayes_irt_router.irt.response import task_probability
 from bayes_irt_router.irt.score_distributions import graded_queries
 from bayes_irt_router.irt.starting_points import starting_points
+from bayes_irt_router.irt.testlets import testlet_loadings
 
 KEPT = (
     *SCALARS,
@@ -119,8 +119,7 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
 
 
 def query_table(data: xr.Dataset) -> xr.Dataset:
-    """The fitted queries: ids, tasks, embeddings, text hashes, mean scores, novelty, and the probabilities of tasks that were fitted."""
-    task = data["feature_group"].values == "task"
+    """The fitted queries: ids, tasks, embeddings, text hashes, mean scores, novelty, and what testlet effects are multiplied by."""
     return xr.Dataset(
         {
             "embedding": (("query", "embedding_dim"), data["embedding"].values.astype(np.float32)),
@@ -128,7 +127,7 @@ def query_table(data: xr.Dataset) -> xr.Dataset:
             "mean_score": ("query", data["score"].mean("llm").values.astype(np.float32)),
             "novelty": ("query", data["novelty"].values),
             "graded": ("query", graded_queries(data)),
-            "task_probability": (("query", "told_apart"), task_probability(data["features"].values[:, task])),
+            "testlet_loading": (("query", "told_apart"), testlet_loadings(data)),
         },
         coords={
             "query": data["query"].values.astype(str),

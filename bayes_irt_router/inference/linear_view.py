@@ -7,7 +7,8 @@ import xarray as xr
 
 from bayes_irt_router.inference.posterior import Posterior
 from bayes_irt_router.irt.neural_items import ITEMS, NETWORK, linear_draws, networks
-from bayes_irt_router.irt.response import abilities, with_testlets
+from bayes_irt_router.irt.response import abilities
+from bayes_irt_router.irt.testlets import with_testlets
 
 
 def linear_view(posterior: Posterior) -> Posterior:
@@ -44,10 +45,10 @@ def linear_view(posterior: Posterior) -> Posterior:
 
 def _testlets_as_traits(posterior: Posterior) -> xr.Dataset:
     draws = posterior.draws
-    probability = posterior.tree["queries"].to_dataset()["task_probability"].values
+    loadings = posterior.tree["queries"].to_dataset()["testlet_loading"].values
     discrimination = draws["discrimination"].transpose("chain", "draw", "query", "trait").values
     shape = (draws.sizes["chain"], draws.sizes["draw"])
-    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), probability)
+    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), loadings)
     ability = abilities(draws)
     traits, all_traits = draws.sizes["trait"], ability.shape[2]
     # A new LLM's effect on a testlet is N(0, (1 + 1/J) s_v^2): raw abilities of variance 1, divided by the frame 1 / s_v.

@@ -90,7 +90,21 @@ def _alone(old: Content) -> Content:
     return Content({**old.record, "stacked": 0}, groups)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_without_testlets, _without_slope, _unaligned, _alone)
+def _loaded_by_look(old: Content) -> Content:
+    """Up to version 5 the testlet effects of fitted queries were multiplied by the probabilities of the tasks that they look like."""
+    groups = dict(old.groups)
+    if "task_probability" in groups.get("queries", {}):
+        groups["queries"] = groups["queries"].rename(task_probability="testlet_loading")
+    return replace(old, groups=groups)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _without_testlets,
+    _without_slope,
+    _unaligned,
+    _alone,
+    _loaded_by_look,
+)
 
 
 def newest_version(migrations: Sequence[Migration]) -> int:

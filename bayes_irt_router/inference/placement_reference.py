@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.inference.nuts import NUTS, precision, sample_nuts
 from bayes_irt_router.irt.mirt import MIRT
-from bayes_irt_router.irt.response import task_probability, with_testlets
 from bayes_irt_router.irt.starting_points import starting_points
+from bayes_irt_router.irt.testlets import testlet_loadings, with_testlets
 
 
 def joint_by_nuts(
@@ -52,9 +52,7 @@ def joint_by_nuts(
         )
     sampler = sampler.for_answers(int(data["trials"].sum()))
     rng = np.random.default_rng(seed)
-    task = data["feature_group"].values == "task"
-    testlets = model.testlets_of(data)
-    probability = task_probability(data["features"].values[:, task])
+    testlets, loadings = model.testlets_of(data), testlet_loadings(data)
     starts = [
         {**start, "new_residual": rng.standard_normal(model.traits + len(testlets)).astype(np.float32)}
         for start in starting_points(model, data, sampler.chains, rng)
@@ -76,7 +74,7 @@ def joint_by_nuts(
             logit = built["discrimination"][positions] @ ability - built["difficulty"][positions]
             if testlets:
                 effect = built["testlet_sd"] * raw[model.traits :]
-                seen = probability[positions].astype(pytensor.config.floatX)
+                seen = loadings[positions].astype(pytensor.config.floatX)
                 logit = logit + seen @ effect[:-1]
                 pm.Deterministic("new_effect", effect, dims="testlet")
             pm.Deterministic("new_ability", ability, dims="trait")
@@ -92,7 +90,7 @@ def joint_by_nuts(
     if not testlets:
         return draws
     ability, discrimination = draws["new_ability"].values, draws["discrimination"].values
-    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), probability)
+    a = with_testlets(discrimination.reshape(-1, *discrimination.shape[2:]), loadings)
     names = [*draws["trait"].values, *testlets]
     return (
         draws.drop_dims(["trait", "testlet"])

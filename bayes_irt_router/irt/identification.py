@@ -5,7 +5,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayes_irt_router.data.feature_map import TASK_PREFIX
-from bayes_irt_router.irt.response import UNSEEN_TASK
+from bayes_irt_router.irt.testlets import UNSEEN_TASK
 
 ROUNDS = 20  # of averaging and aligning; a handful is enough to converge
 

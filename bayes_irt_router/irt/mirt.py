@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
-from bayes_irt_router.irt.population import centred_logp, frame, raw_random, standardised_logp
+from bayes_irt_router.irt.population import centred, centred_logp, frame, raw_random, standardised_logp
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
-from bayes_irt_router.irt.response import UNSEEN_TASK, task_probability
 from bayes_irt_router.irt.score_distributions import (
     GRADED_STEPS,
     binomial_mean_logp,
@@ -21,6 +21,7 @@ from bayes_irt_router.irt.score_distributions import (
     graded_mean_random,
     graded_queries,
 )
+from bayes_irt_router.irt.testlets import UNSEEN_TASK, testlet_loadings, testlet_share
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -33,7 +34,7 @@ class MIRT:
 
         y_ij ~ Binomial(trials_ij, p_ij) / trials_ij          (answers that are right or wrong)
         y_ij ~ BetaBinomial(100, p_ij k, (1 - p_ij) k) / 100  (queries with graded scores; k: score_precision)
-        p_ij = sigmoid(a_i . theta_j - b_i + sum_t P(t | x_i) v_jt)
+        p_ij = sigmoid(a_i . theta_j - b_i + v_j,t(i))
         v_jt ~ N(0, s_v^2)                                    (LLM x task)
         b_i  = mu_b + w_b . phi(x_i) + s_bi eps_i,            s_bi^2 = sigma_b^2 + tau_b^2 novelty_i
         a_id = mu_d + W_d . phi(x_i) + r_id                   (mu_d = 0 for d > 1)
@@ -55,9 +56,10 @@ class MIRT:
     the traits. :func:`align_traits` turns the draws afterwards.
 
     Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
-    LLM is better at on a task than its traits say, centred over the fitted LLMs. ``P(t | x)`` are the map's task probabilities; in
-    the original the testlet of an item is known. A query that is of no task seen gets effects, a difficulty and discriminations of an
-    unseen task, the same for all such queries in a draw, with testlets or without.
+    LLM is better at on a task ``t`` than its traits say, centred over those that answered any of it. As in the original, the testlet
+    of a fitted query is known: it is the task that is stated. A new query's is not, and ``sum_t P(t | x) v_jt`` is expected with the
+    map's task probabilities. A query that is of no task seen gets effects, a difficulty and discriminations of an unseen task, the
+    same for all such queries in a draw, with testlets or without.
 
     Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
     (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
@@ -222,7 +224,7 @@ class MIRT:
                 self._unseen_task(kernel_b, kernel_a)
             if self.testlets_of(data):
                 effect = self._testlet_effect(data)
-                logit = logit + effect[:, :-1] @ constant(task_probability(features[:, task])).T
+                logit = logit + effect[:, :-1] @ constant(testlet_loadings(data)).T
             self._likelihood(data, logit)
         return model
 
@@ -234,7 +236,8 @@ class MIRT:
         llms = data.sizes["llm"]
         exchangeable = not self.covariates and not self.families
         if exchangeable:
-            raw = _raw("ability_residual", standardised_logp, (self.traits, llms), ("raw_trait", "llm"))
+            share = np.full((self.traits, llms), 1.0 / llms)
+            raw = _raw("ability_residual", standardised_logp, share, ("raw_trait", "llm"))
         else:  # how far LLMs of one family or price are alike is told in units of the residuals, so these are as they are
             raw = pm.Normal("ability_residual", 0.0, 1.0, dims=("raw_trait", "llm"))
         if self.covariates:
@@ -272,10 +275,11 @@ class MIRT:
 
         pm.modelcontext(None).add_coord("testlet", self.testlets_of(data))
         sd = _scale("testlet_sd", self.priors.testlet)
-        shape = (len(self.testlets_of(data)), data.sizes["llm"])
-        z = _raw("testlet_residual", centred_logp, shape, ("testlet", "llm")).T
-        z = z - z.mean(axis=0, keepdims=True)  # what all LLMs share is difficulty
-        return pm.Deterministic("testlet_effect", sd * z, dims=("llm", "testlet"))
+        share = testlet_share(data, self.testlets_of(data))
+        z = _raw("testlet_residual", centred_logp, share, ("testlet", "llm"))
+        # What all LLMs that answered share is difficulty. Were the others in the mean, it would be they who take up what the text does
+        # not tell of a task's difficulty, and be predicted on it far too well or too badly.
+        return pm.Deterministic("testlet_effect", sd * centred(z, share).T, dims=("llm", "testlet"))
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
         """Binomial for right/wrong queries, beta-binomial for graded ones; dense, with 0 trials where an answer is missing.
@@ -317,14 +321,14 @@ def trait_names(traits: int) -> list[str]:
 
 
 def _raw(
-    name: str, logp: Callable[..., Any], shape: tuple[int, ...], dims: tuple[str, ...]
+    name: str, logp: Callable[..., Any], share: Float[np.ndarray, "row llm"], dims: tuple[str, ...]
 ) -> "TensorVariable":
-    """Values of a population, of which only what is left when they are centred or standardised is used."""
+    """Values of a population, of which only what is left when they are centred or standardised is used; ``share``: in their means."""
     import pymc as pm
 
     return pm.CustomDist(
         name,
-        constant(np.zeros(shape)),
+        constant(share),
         logp=logp,
         random=raw_random,
         signature="(row,llm)->(row,llm)",

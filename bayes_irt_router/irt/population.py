@@ -16,26 +16,41 @@ Where a new LLM's prior needs the covariance of the population, it is drawn on i
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from bayes_irt_router.irt.score_distributions import constant
 
 NARROW = 0.05  # g: about the SD of an ability that thousands of answers tell
 
 
-def centred_logp(raw: Any, shape: Any) -> Any:
-    """Log density, up to a constant, of standard normal ``raw``, dims (..., llm), narrowed in its means over LLMs."""
-    mean = raw.mean(axis=-1)
+def centred_logp(raw: Any, share: Any) -> Any:
+    """Log density, up to a constant, of standard normal ``raw``, dims (row, llm), narrowed in its means over LLMs.
+
+    ``share``, dims (row, llm), is each LLM's in the mean: 1 / J, or where the mean is over some of the LLMs, 0 for the others.
+    """
+    mean = (raw * share).sum(axis=-1)
     return -0.5 * (raw**2).sum() - (mean**2).sum() / (2 * NARROW**2)
 
 
-def standardised_logp(raw: Any, shape: Any) -> Any:
+def centred(raw: Any, share: Float[np.ndarray, "row llm"]) -> Any:
+    """``U`` of ``raw``, dims (row, llm): relative to the mean of the LLMs with a share in it.
+
+    An LLM outside the mean of m others is at ``sqrt(1 + 1 / m) raw``: as far from it as a new one would be, whatever the others are.
+    """
+    inside = share > 0
+    mean = (raw * constant(share)).sum(axis=1, keepdims=True)
+    scale = np.where(inside, 1.0, np.sqrt(1.0 + share.max(axis=1, keepdims=True)))
+    return raw * constant(scale) - mean * constant(inside.astype(float))
+
+
+def standardised_logp(raw: Any, share: Any) -> Any:
     """The same of ``raw``, dims (trait, llm), narrowed in its means and covariance over LLMs."""
     import pytensor.tensor as pt
 
     apart = raw - raw.mean(axis=1, keepdims=True)
     covariance = apart @ apart.T / raw.shape[1]
     away = ((covariance - pt.eye(raw.shape[0])) ** 2).sum()
-    return centred_logp(raw, shape) - away / (2 * NARROW**2)
+    return centred_logp(raw, share) - away / (2 * NARROW**2)
 
 
 def raw_random(shape: np.ndarray, rng: np.random.Generator, size: Any = None) -> np.ndarray:

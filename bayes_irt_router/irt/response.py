@@ -8,9 +8,9 @@ from jaxtyping import Float, Float32
 from scipy.special import expit
 
 from bayes_irt_router.data.feature_map import TASK_SHARE
+from bayes_irt_router.irt.testlets import task_probability
 
 NODES = 21  # of the Gauss-Hermite rule: the error is below 2e-4 for SDs up to 3 logits, and about 1e-3 at 4
-UNSEEN_TASK = "unseen_task"  # the testlet of queries that are of no training task
 
 
 def p_correct(
@@ -72,11 +72,6 @@ class ItemDistribution:
         return result / len(rotations)
 
 
-def task_probability(columns: Float[np.ndarray, "query task"]) -> Float[np.ndarray, "query task"]:
-    """P(t | x) from the feature map's columns of the group ``task``, which hold it times the root of their share of the variance."""
-    return columns / np.sqrt(TASK_SHARE)
-
-
 def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait_or_testlet"]:
     """Everything that a discrimination is multiplied by: the traits, and behind them the testlet effects, if the model has them.
 
@@ -88,15 +83,6 @@ def abilities(draws: xr.Dataset) -> Float32[np.ndarray, "draw llm trait_or_testl
         return ability
     effect = draws["testlet_effect"].transpose("chain", "draw", "llm", "testlet")
     return np.concatenate([ability, _flat(effect)], axis=2)
-
-
-def with_testlets(
-    discrimination: Float32[np.ndarray, "draw query trait"], probability: Float[np.ndarray, "query task"]
-) -> Float32[np.ndarray, "draw query trait_or_testlet"]:
-    """Fitted queries' discriminations as :func:`abilities` needs them: P(t | x) behind them, and 0 for the unseen task."""
-    loadings = np.column_stack([probability, np.zeros(len(probability))]).astype(np.float32)
-    shape = (len(discrimination), *loadings.shape)
-    return np.concatenate([discrimination, np.broadcast_to(loadings, shape)], axis=2)
 
 
 def item_distribution(

@@ -8,6 +8,7 @@ from bayes_irt_router.irt.crude_estimates import CrudeEstimates, crude_estimates
 from bayes_irt_router.irt.llm_covariates import family_index
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.score_distributions import graded_queries
+from bayes_irt_router.irt.testlets import testlet_share
 
 SPREAD = 0.2  # SD of the jitter: on logits for difficulty, on the log for scales, in SDs for ability
 
@@ -69,7 +70,8 @@ def _jittered(
     if testlets := model.testlets_of(data):
         point["testlet_sd"] = 0.3 * np.exp(noise())
         effect = noise(len(testlets), llms)
-        point["testlet_residual"] = effect - effect.mean(axis=1, keepdims=True)
+        share = testlet_share(data, testlets)
+        point["testlet_residual"] = effect - (share > 0) * (effect * share).sum(axis=1, keepdims=True)
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))
     if not model.covariates and not model.families:

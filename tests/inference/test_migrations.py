@@ -146,3 +146,18 @@ def test_a_nirt_of_the_time_of_own_units_is_told_in_sds_of_its_llms(small_nirt, 
     loaded = storage.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.general_ability, small_nirt.general_ability, atol=1e-5)
     assert loaded.stacked == ()
+
+
+def test_effects_on_tasks_of_the_time_when_queries_were_told_by_look_keep_what_they_are_multiplied_by(
+    testlet_fit, tmp_path
+):
+    groups = {str(name): node.to_dataset() for name, node in testlet_fit.tree.children.items()}
+    groups["queries"] = groups["queries"].rename(testlet_loading="task_probability")
+    old = replace(testlet_fit, tree=xr.DataTree.from_dict(groups))
+    path, record = saved_as(5, old, testlet_fit.draws, tmp_path / "model")
+    path.write_text(json.dumps(record), encoding="utf-8")
+    loaded = storage.load(tmp_path / "model").tree["queries"].to_dataset()
+    assert "task_probability" not in loaded
+    np.testing.assert_array_equal(
+        loaded["testlet_loading"], testlet_fit.tree["queries"].to_dataset()["testlet_loading"]
+    )

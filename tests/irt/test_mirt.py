@@ -12,14 +12,14 @@ from scipy.linalg import qr
 from scipy.special import expit, gammaln
 from scipy.stats import betabinom, chi2, norm
 
-from bayes_irt_router.data.feature_map import TASK_SHARE, fit_feature_map
+from bayes_irt_router.data.feature_map import TASK_PREFIX, fit_feature_map
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
 from bayes_irt_router.irt.mirt import MIRT, trait_names
 from bayes_irt_router.irt.population import NARROW
 from bayes_irt_router.irt.priors import MIRTPriors
-from bayes_irt_router.irt.response import UNSEEN_TASK
 from bayes_irt_router.irt.score_distributions import GRADED_STEPS, graded_queries
+from bayes_irt_router.irt.testlets import UNSEEN_TASK
 
 ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
 QUICK = "FAST_COMPILE"  # Python instead of machine code: compiling would take longer than all evaluations
@@ -164,10 +164,18 @@ def log_density(mirt, data, v, weight_b, weight_a):
     if testlets:
         total += log_normal(v["testlet_sd"], priors.testlet)
         z = v["testlet_residual"]  # (testlet, llm)
-        total += -0.5 * np.sum(z**2) - np.sum(z.mean(axis=1) ** 2) / (2 * NARROW**2)
-        probability = phi[:, data["feature_group"].values == "task"] / np.sqrt(TASK_SHARE)
-        centred = (z - z.mean(axis=1, keepdims=True)).T
-        effect = v["testlet_sd"] * centred[:, :-1]  # the last is of a task that no query is of
+        names = data["feature"].values[data["feature_group"].values == "task"]
+        task = [list(names).index(f"{TASK_PREFIX}{name}") for name in data["task"].values]
+        total += -0.5 * np.sum(z**2)
+        effect = np.zeros(z.T.shape)
+        for t in range(len(z)):
+            of_task = data["trials"].values[np.array(task) == t]
+            inside = (of_task > 0).any(axis=0) if len(of_task) else np.full(z.shape[1], True)
+            mean = z[t, inside].mean()
+            total -= mean**2 / (2 * NARROW**2)
+            effect[:, t] = v["testlet_sd"] * np.where(
+                inside, z[t] - mean, z[t] * np.sqrt(1 + 1 / inside.sum())
+            )
 
     theta = framed_ability(mirt, data, v)
     graded = graded_queries(data)
@@ -178,7 +186,7 @@ def log_density(mirt, data, v, weight_b, weight_a):
                 continue
             logit = discrimination[i] @ theta[j] - v["difficulty"][i]
             if testlets:
-                logit += probability[i] @ effect[j]
+                logit += effect[j, task[i]]
             assert abs(logit) < 9
             p = expit(logit)
             if graded[i]:
@@ -258,20 +266,45 @@ def test_effects_on_tasks_are_left_out_on_request_and_where_traits_can_hold_them
     check_log_density(built)
 
 
-def test_effects_on_tasks_are_relative_to_the_fitted_llms_and_those_of_an_unseen_task_are_their_prior(
+def test_effects_on_tasks_are_relative_to_those_that_answered_and_those_of_an_unseen_task_are_their_prior(
     with_tasks,
 ):
-    model = MIRT(traits=2).build(with_answers(with_tasks, "single"))
+    data = with_answers(with_tasks, "single")
+    model = MIRT(traits=2).build(data)
     rng, density = np.random.default_rng(4), model.compile_logp(mode=QUICK)
     assert list(model.coords["testlet"])[-1] == UNSEEN_TASK
     (effect,) = compiled(model, "testlet_effect")(random_point(model, rng))
-    np.testing.assert_allclose(effect.mean(axis=0), 0.0, atol=1e-6)
+    answered = (
+        data["trials"].groupby("task").sum().values > 0
+    )  # the tasks in the map's order, which is the alphabet's
+    for t, inside in enumerate(answered):
+        assert effect[inside, t].mean() == pytest.approx(0.0, abs=1e-6)
+    assert not answered.all()
+    assert effect[:, -1].mean() == pytest.approx(0.0, abs=1e-6)
     point = random_point(model, rng)
     moved = {name: value.copy() for name, value in point.items()}
     effects = rng.standard_normal(7)
     moved["testlet_residual"][-1] = effects - effects.mean() + point["testlet_residual"][-1].mean()
     moved["unseen_task"] = rng.standard_normal(3)
     change = sum(normal(moved[n]) - normal(point[n]) for n in ("testlet_residual", "unseen_task"))
+    assert density(moved) - density(point) == pytest.approx(change, abs=1e-4)
+
+
+def test_an_llm_s_effect_on_a_task_of_which_it_answered_nothing_is_its_prior(with_tasks):
+    """Its answers do not tell of it, and it does not move the others: the density changes as the prior does."""
+    data = with_answers(with_tasks, "single")
+    task = str(data["task"].values[0])
+    trials = data["trials"].copy()
+    trials[(data["task"] == task).values, 0] = 0
+    built = build(MIRT(traits=2), data.assign(trials=trials))
+    check_log_density(built)
+    model, rng = built.model, np.random.default_rng(5)
+    density = model.compile_logp(mode=QUICK)
+    row = list(model.coords["testlet"]).index(f"{TASK_PREFIX}{task}")
+    point = random_point(model, rng)
+    moved = {name: value.copy() for name, value in point.items()}
+    moved["testlet_residual"][row, 0] += 2.0
+    change = normal(moved["testlet_residual"]) - normal(point["testlet_residual"])
     assert density(moved) - density(point) == pytest.approx(change, abs=1e-4)
 
 

@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy.stats import ks_2samp, norm
 
-from bayes_irt_router.irt.population import centred_logp, frame, raw_random, standardised_logp
+from bayes_irt_router.irt.population import centred, centred_logp, frame, raw_random, standardised_logp
 
 ERROR_RATE = 1e-4
 LLMS = 6
@@ -16,7 +16,7 @@ QUICK = "FAST_COMPILE"
 def narrowing(logp, raw):
     """By what each draw's density is multiplied, relative to that of standard normals."""
     value = pt.tensor3()
-    found = pt.stack([logp(value[k], None) for k in range(50)])
+    found = pt.stack([logp(value[k], np.full((1, LLMS), 1 / LLMS)) for k in range(50)])
     compiled = pm.compile(inputs=[value], outputs=found, mode=QUICK)
     logs = np.concatenate([compiled(part) for part in raw.reshape(-1, 50, *raw.shape[1:])])
     return np.exp(logs + 0.5 * (raw**2).sum(axis=(1, 2)))
@@ -43,6 +43,21 @@ def test_what_is_left_has_the_same_distribution(logp):
         error = np.sqrt((weight**2 * (value - mean) ** 2).sum()) / weight.sum()
         error = np.hypot(error, value.std() / np.sqrt(len(value)))
         assert abs(mean - value.mean()) < limit * error, name
+
+
+def test_llms_outside_the_mean_are_as_far_from_it_as_new_ones():
+    """The last two have no share: variance 1 - 1 / m inside, 1 + 1 / m outside, and the inside does not move with the outside."""
+    inside = LLMS - 2
+    share = np.array([[1 / inside] * inside + [0.0] * 2])
+    value = pt.matrix()
+    left = pm.compile(inputs=[value], outputs=centred(value, share), mode=QUICK)
+    raw = np.random.default_rng(3).standard_normal((4000, LLMS))
+    drawn = np.concatenate([left(row[None]) for row in raw])
+    np.testing.assert_allclose(drawn[:, :inside].mean(axis=1), 0.0, atol=1e-6)
+    expected = np.array([1 - 1 / inside] * inside + [1 + 1 / inside] * 2)
+    limit = norm.isf(ERROR_RATE / 2 / LLMS) * np.sqrt(2 / len(raw))
+    assert (np.abs(drawn.var(axis=0) / expected - 1) < limit).all()
+    np.testing.assert_array_equal(left(raw[:1] * (share > 0))[:, :inside], left(raw[:1])[:, :inside])
 
 
 def test_what_is_taken_away_is_narrowed():

@@ -10,7 +10,6 @@ from scipy.stats import norm
 
 from bayes_irt_router.data.feature_map import TASK_SHARE
 from bayes_irt_router.irt.response import (
-    UNSEEN_TASK,
     ItemDistribution,
     abilities,
     drawn_items,
@@ -19,6 +18,7 @@ from bayes_irt_router.irt.response import (
     item_distribution,
     p_correct,
 )
+from bayes_irt_router.irt.testlets import UNSEEN_TASK
 
 ERROR_RATE = 1e-4  # of each Monte Carlo test below, over all its comparisons (Bonferroni)
 
