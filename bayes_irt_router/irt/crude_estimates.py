@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.special import logit
 
 
 @dataclass(frozen=True)
@@ -14,19 +15,24 @@ class CrudeEstimates:
     Attributes:
         difficulty: minus the logit of each query's share of right answers, shape (query,).
         ability: mean 0, SD 1, uncorrelated over the traits, shape (llm, trait). The general ability is the LLM's mean residual
-            accuracy, the specific ones are the leading singular vectors of what that leaves of the residuals.
+            accuracy, the specific ones are the leading singular vectors of what is left of the residuals within groups of queries.
+        group_logit: how far each LLM is above what all do on a group's queries, in logits, shape (group, llm); 0 where it answered none.
     """
 
     difficulty: Float[np.ndarray, " query"]
     ability: Float[np.ndarray, "llm trait"]
+    group_logit: Float[np.ndarray, "group llm"]
 
 
-def crude_estimates(data: xr.Dataset, traits: int) -> CrudeEstimates:
+def crude_estimates(
+    data: xr.Dataset, traits: int, group: Int[np.ndarray, " query"] | None = None
+) -> CrudeEstimates:
     """Estimates of difficulty and ability from ``score`` and ``trials`` (query, llm).
 
     Args:
         data: missing scores are allowed.
         traits: dimensions of ability, less than the number of LLMs.
+        group: on which LLMs have levels of their own, numbers from 0; None: all queries are one.
     """
     observed = data["trials"].values > 0
     score = np.nan_to_num(data["score"].values)
@@ -35,9 +41,15 @@ def crude_estimates(data: xr.Dataset, traits: int) -> CrudeEstimates:
 
     residual = np.where(observed, score - share[:, None], 0.0)
     general = residual.sum(axis=0) / np.maximum(observed.sum(axis=0), 1)
-    specific = np.linalg.svd(residual - np.where(observed, general, 0.0), full_matrices=False)[2]
+    member = np.eye(1 if group is None else group.max() + 1)[
+        np.zeros(len(score), dtype=int) if group is None else group
+    ].T
+    count, right, expected = member @ observed, member @ score, member @ (observed * share[:, None])
+    level = (member @ residual) / np.maximum(count, 1.0)
+    specific = np.linalg.svd(residual - np.where(observed, member.T @ level, 0.0), full_matrices=False)[2]
     directions = np.vstack([general, specific[: traits - 1]])
     directions = directions - directions.mean(axis=1, keepdims=True)
     frame, triangle = np.linalg.qr(directions.T)
     ability = frame * np.where(np.diag(triangle) < 0, -1.0, 1.0) * np.sqrt(score.shape[1])
-    return CrudeEstimates(-np.log(share / (1.0 - share)), ability)
+    above = logit((right + 0.5) / (count + 1.0)) - logit((expected + 0.5) / (count + 1.0))
+    return CrudeEstimates(-logit(share), ability, above)

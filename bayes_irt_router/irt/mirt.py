@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 
 from bayes_irt_router.errors import InputError
 from bayes_irt_router.irt.llm_covariates import COVARIATES, covariate_matrix, family_index
-from bayes_irt_router.irt.population import centred, centred_logp, frame, raw_random, standardised_logp
+from bayes_irt_router.irt.population import frame, raw_random, standardised_logp
 from bayes_irt_router.irt.priors import LOG_SD, MIRTPriors
 from bayes_irt_router.irt.score_distributions import (
     GRADED_STEPS,
@@ -21,7 +20,7 @@ from bayes_irt_router.irt.score_distributions import (
     graded_mean_random,
     graded_queries,
 )
-from bayes_irt_router.irt.testlets import UNSEEN_TASK, testlet_loadings, testlet_share
+from bayes_irt_router.irt.testlets import UNSEEN_TASK, testlet_centring, testlet_loadings
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -56,10 +55,11 @@ class MIRT:
     the traits. :func:`align_traits` turns the draws afterwards.
 
     Where the feature map tells more tasks apart than there are traits, ``v`` are testlet effects (Bradlow, Wainer & Wang, 1999): what an
-    LLM is better at on a task ``t`` than its traits say, centred over those that answered any of it. As in the original, the testlet
-    of a fitted query is known: it is the task that is stated. A new query's is not, and ``sum_t P(t | x) v_jt`` is expected with the
-    map's task probabilities. A query that is of no task seen gets effects, a difficulty and discriminations of an unseen task, the
-    same for all such queries in a draw, with testlets or without.
+    LLM is better at on a task ``t`` than its traits say. Over the LLMs that answered any of a task their sum is 0, and over the tasks
+    of which an LLM answered any, too, so that levels are in difficulty and traits. As in the original, the testlet of a fitted query
+    is known: it is the task that is stated. A new query's is not, and ``sum_t P(t | x) v_jt`` is expected with the map's task
+    probabilities. A query that is of no task seen gets effects, a difficulty and discriminations of an unseen task, the same for all
+    such queries in a draw, with testlets or without.
 
     Difficulty is sampled as it is (centred: each has as many answers as there are LLMs), the discrimination residuals as ``eta``
     (non-centred: the data say little about each). The surface features' weights are sampled along the principal axes of the
@@ -236,8 +236,8 @@ class MIRT:
         llms = data.sizes["llm"]
         exchangeable = not self.covariates and not self.families
         if exchangeable:
-            share = np.full((self.traits, llms), 1.0 / llms)
-            raw = _raw("ability_residual", standardised_logp, share, ("raw_trait", "llm"))
+            shape = (self.traits, llms)
+            raw = _raw("ability_residual", standardised_logp, shape, ("raw_trait", "llm"))
         else:  # how far LLMs of one family or price are alike is told in units of the residuals, so these are as they are
             raw = pm.Normal("ability_residual", 0.0, 1.0, dims=("raw_trait", "llm"))
         if self.covariates:
@@ -275,11 +275,9 @@ class MIRT:
 
         pm.modelcontext(None).add_coord("testlet", self.testlets_of(data))
         sd = _scale("testlet_sd", self.priors.testlet)
-        share = testlet_share(data, self.testlets_of(data))
-        z = _raw("testlet_residual", centred_logp, share, ("testlet", "llm"))
-        # What all LLMs that answered share is difficulty. Were the others in the mean, it would be they who take up what the text does
-        # not tell of a task's difficulty, and be predicted on it far too well or too badly.
-        return pm.Deterministic("testlet_effect", sd * centred(z, share).T, dims=("llm", "testlet"))
+        centring = testlet_centring(data, self.testlets_of(data))
+        z = _raw("testlet_residual", centring.logp, centring.inside.shape, ("testlet", "llm"))
+        return pm.Deterministic("testlet_effect", sd * centring.left(z).T, dims=("llm", "testlet"))
 
     def _likelihood(self, data: xr.Dataset, logit: "TensorVariable") -> None:
         """Binomial for right/wrong queries, beta-binomial for graded ones; dense, with 0 trials where an answer is missing.
@@ -321,14 +319,14 @@ def trait_names(traits: int) -> list[str]:
 
 
 def _raw(
-    name: str, logp: Callable[..., Any], share: Float[np.ndarray, "row llm"], dims: tuple[str, ...]
+    name: str, logp: Callable[..., Any], shape: tuple[int, ...], dims: tuple[str, ...]
 ) -> "TensorVariable":
-    """Values of a population, of which only what is left when they are centred or standardised is used; ``share``: in their means."""
+    """Values of a population, of which only what is left when they are centred or standardised is used."""
     import pymc as pm
 
     return pm.CustomDist(
         name,
-        constant(share),
+        constant(np.zeros(shape)),
         logp=logp,
         random=raw_random,
         signature="(row,llm)->(row,llm)",

@@ -8,7 +8,7 @@ from bayes_irt_router.irt.crude_estimates import CrudeEstimates, crude_estimates
 from bayes_irt_router.irt.llm_covariates import family_index
 from bayes_irt_router.irt.mirt import MIRT
 from bayes_irt_router.irt.score_distributions import graded_queries
-from bayes_irt_router.irt.testlets import testlet_share
+from bayes_irt_router.irt.testlets import testlet_centring, testlet_loadings
 
 SPREAD = 0.2  # SD of the jitter: on logits for difficulty, on the log for scales, in SDs for ability
 
@@ -27,7 +27,8 @@ def starting_points(
     Returns:
         Values of the model's free variables, by name.
     """
-    crude = crude_estimates(data, model.traits)
+    task = testlet_loadings(data).argmax(axis=1) if model.testlets_of(data) else None
+    crude = crude_estimates(data, model.traits, task)
     return [_jittered(model, data, crude, rng) for _ in range(chains)]
 
 
@@ -68,10 +69,13 @@ def _jittered(
     if (data["feature_group"].values == "task").any():
         point["unseen_task"] = noise(1 + traits)
     if testlets := model.testlets_of(data):
-        point["testlet_sd"] = 0.3 * np.exp(noise())
-        effect = noise(len(testlets), llms)
-        share = testlet_share(data, testlets)
-        point["testlet_residual"] = effect - (share > 0) * (effect * share).sum(axis=1, keepdims=True)
+        centring = testlet_centring(data, testlets)
+        raw = np.zeros((len(testlets), llms))
+        raw[: len(crude.group_logit)] = crude.group_logit
+        effect = np.where(centring.inside, centring.left(raw), 0.0)
+        sd = max(float(effect[centring.inside].std()), SPREAD)
+        point["testlet_sd"] = sd * np.exp(noise())
+        point["testlet_residual"] = centring.left(effect / sd + noise(len(testlets), llms))
     if model.covariates:
         point["covariate_weight"] = noise(traits, len(model.covariates))
     if not model.covariates and not model.families:

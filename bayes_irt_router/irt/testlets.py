@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Float, Float32
 
 from bayes_irt_router.data.feature_map import TASK_PREFIX, TASK_SHARE
+from bayes_irt_router.irt.population import DoubleCentring
 
 UNSEEN_TASK = "unseen_task"  # the testlet of queries that are of no training task
 
@@ -42,12 +43,16 @@ def with_testlets(
     return np.concatenate([discrimination, np.broadcast_to(loadings, shape)], axis=2)
 
 
-def testlet_share(data: xr.Dataset, testlets: Sequence[str]) -> Float[np.ndarray, "testlet llm"]:
-    """Shares in the mean that a testlet's effects are relative to: alike for all LLMs that answered a query of the task, else 0.
+def testlet_centring(data: xr.Dataset, testlets: Sequence[str]) -> DoubleCentring:
+    """What testlet effects are relative to, over tasks and LLMs whose answers there are.
 
-    Alike for all LLMs where no query is stated to be of the task, and of the unseen one.
+    What all LLMs that answered a task share is its difficulty, and what an LLM has in common on all tasks that it answered is ability:
+    without that, an LLM's level could as well be told by all of its effects, and chains may end in different places. Were LLMs that did
+    not answer a task in its mean, it would be they who take up what the text does not tell of its difficulty. Of a task of which
+    no query is stated to be all LLMs are in; the unseen task has no part in this, its effects are a new task's.
     """
     answered, task = data["trials"].values > 0, data["task"].values.astype(str)
-    share = np.stack([answered[task == name.removeprefix(TASK_PREFIX)].any(axis=0) for name in testlets])
-    share[~share.any(axis=1)] = True
-    return share / share.sum(axis=1, keepdims=True)
+    inside = np.stack([answered[task == name.removeprefix(TASK_PREFIX)].any(axis=0) for name in testlets])
+    inside[~inside.any(axis=1)] = True
+    inside[-1] = False
+    return DoubleCentring.of(inside)

@@ -58,3 +58,20 @@ def test_the_general_ability_orders_llms_as_accuracy_does():
     )
     general = crude_estimates(data, 2).ability[:, 0]
     assert np.argsort(general).tolist() == np.argsort(score.mean(axis=0)).tolist()
+
+
+def test_specific_abilities_are_of_what_is_left_within_groups():
+    """LLMs' levels by group are in the groups' logits, and not in the specific trait, which splits each group's queries."""
+    rng = np.random.default_rng(2)
+    group, half = np.repeat([0, 1], 2000), np.tile([1.0, -1.0], 2000)
+    general, specific = np.array([0.5, -0.5, 0.5, -0.5]), np.array([0.7, 0.7, -0.7, -0.7])
+    level = np.array([[1.0, -1.0, -1.0, 1.0], [-1.0, 1.0, 1.0, -1.0]])
+    p = 1.0 / (1.0 + np.exp(-general - level[group] - half[:, None] * specific))
+    score = (rng.random(p.shape) < p).astype(float)
+    data = xr.Dataset(
+        {"score": (("query", "llm"), score), "trials": (("query", "llm"), np.ones(p.shape, int))}
+    )
+    crude = crude_estimates(data, 2, group)
+    assert abs(np.corrcoef(crude.ability[:, 1], specific)[0, 1]) > 0.95
+    assert abs(np.corrcoef(crude_estimates(data, 2).ability[:, 1], specific)[0, 1]) < 0.9
+    assert np.corrcoef(crude.group_logit.ravel(), (general + level).ravel())[0, 1] > 0.95

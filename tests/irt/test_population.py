@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy.stats import ks_2samp, norm
 
-from bayes_irt_router.irt.population import centred, centred_logp, frame, raw_random, standardised_logp
+from bayes_irt_router.irt.population import NARROW, DoubleCentring, frame, raw_random, standardised_logp
 
 ERROR_RATE = 1e-4
 LLMS = 6
@@ -16,21 +16,18 @@ QUICK = "FAST_COMPILE"
 def narrowing(logp, raw):
     """By what each draw's density is multiplied, relative to that of standard normals."""
     value = pt.tensor3()
-    found = pt.stack([logp(value[k], np.full((1, LLMS), 1 / LLMS)) for k in range(50)])
+    found = pt.stack([logp(value[k], None) for k in range(50)])
     compiled = pm.compile(inputs=[value], outputs=found, mode=QUICK)
     logs = np.concatenate([compiled(part) for part in raw.reshape(-1, 50, *raw.shape[1:])])
     return np.exp(logs + 0.5 * (raw**2).sum(axis=(1, 2)))
 
 
-@pytest.mark.parametrize("logp", [centred_logp, standardised_logp])
-def test_what_is_left_has_the_same_distribution(logp):
+def test_what_is_left_has_the_same_distribution():
     """Standard normals weighted by the narrowing: functions of what is left have the mean that they have without weights."""
     raw = np.random.default_rng(0).standard_normal((40_000, 1, LLMS))
-    weight = narrowing(logp, raw)
+    weight = narrowing(standardised_logp, raw)
     left = raw - raw.mean(axis=2, keepdims=True)
-    if logp is standardised_logp:
-        left /= left.std(axis=2, keepdims=True)
-    left = left[:, 0]
+    left = (left / left.std(axis=2, keepdims=True))[:, 0]
     functions = {
         "one LLM": left[:, 0] ** 2,
         "two LLMs": left[:, 0] * left[:, 1],
@@ -45,19 +42,62 @@ def test_what_is_left_has_the_same_distribution(logp):
         assert abs(mean - value.mean()) < limit * error, name
 
 
-def test_llms_outside_the_mean_are_as_far_from_it_as_new_ones():
-    """The last two have no share: variance 1 - 1 / m inside, 1 + 1 / m outside, and the inside does not move with the outside."""
-    inside = LLMS - 2
-    share = np.array([[1 / inside] * inside + [0.0] * 2])
-    value = pt.matrix()
-    left = pm.compile(inputs=[value], outputs=centred(value, share), mode=QUICK)
-    raw = np.random.default_rng(3).standard_normal((4000, LLMS))
-    drawn = np.concatenate([left(row[None]) for row in raw])
-    np.testing.assert_allclose(drawn[:, :inside].mean(axis=1), 0.0, atol=1e-6)
-    expected = np.array([1 - 1 / inside] * inside + [1 + 1 / inside] * 2)
-    limit = norm.isf(ERROR_RATE / 2 / LLMS) * np.sqrt(2 / len(raw))
-    assert (np.abs(drawn.var(axis=0) / expected - 1) < limit).all()
-    np.testing.assert_array_equal(left(raw[:1] * (share > 0))[:, :inside], left(raw[:1])[:, :inside])
+def gaps(rows=4):
+    """Cells that are centred: every row and LLM has some, and some are missing."""
+    inside = np.random.default_rng(5).random((rows, LLMS)) < 0.7
+    assert inside.any(axis=0).all()
+    assert inside.any(axis=1).all()
+    assert not inside.all()
+    return inside
+
+
+def test_double_centring_without_gaps_takes_both_means_away():
+    centring = DoubleCentring.of(np.full((3, LLMS), True))
+    raw = np.random.default_rng(3).standard_normal((3, LLMS))
+    expected = raw - raw.mean(axis=0) - raw.mean(axis=1, keepdims=True) + raw.mean()
+    np.testing.assert_allclose(centring.left(raw), expected, atol=1e-6)
+
+
+def test_double_centring_leaves_nothing_of_what_rows_and_llms_have_in_common():
+    inside = gaps()
+    rng, centring = np.random.default_rng(3), DoubleCentring.of(inside)
+    raw = rng.standard_normal(inside.shape)
+    left = centring.left(raw) * inside
+    np.testing.assert_allclose(left.sum(axis=0), 0.0, atol=1e-6)
+    np.testing.assert_allclose(left.sum(axis=1), 0.0, atol=1e-6)
+    additive = rng.standard_normal((len(inside), 1)) + rng.standard_normal(LLMS)
+    np.testing.assert_allclose(centring.left(raw + additive) * inside, left, atol=1e-5)
+
+
+def test_double_centring_narrows_main_effects_and_what_is_left_has_the_same_distribution():
+    """All is normal: the covariances follow from the precision, minus the Hessian of the log density."""
+    inside = gaps()
+    centring, cells = DoubleCentring.of(inside), inside.size
+    unit = np.eye(cells).reshape(cells, *inside.shape)
+    logp = np.array([[float(centring.logp(a + b, None)) for a in unit] for b in unit])
+    alone = np.array([float(centring.logp(a, None)) for a in unit])
+    precision = -(logp - alone - alone[:, None])
+    covariance = np.linalg.inv(precision)
+    left = np.stack([centring.left(a).ravel() for a in unit], axis=1)
+    np.testing.assert_allclose(left @ covariance @ left.T, left @ left.T, atol=1e-4)
+    effects = np.stack([np.concatenate(centring.main_effects(a)) for a in unit], axis=1)
+    sd = np.sqrt(np.diag(effects @ covariance @ effects.T))
+    assert (sd < NARROW).all()
+    assert (np.sqrt(np.diag(effects @ effects.T)) > 5 * NARROW).all()
+
+
+def test_cells_outside_vary_as_new_ones_around_what_the_others_say():
+    """Around main effects that are estimated from independent values: as far as a new value is from its prediction."""
+    inside = gaps()
+    centring = DoubleCentring.of(inside)
+    raw = np.random.default_rng(3).standard_normal((20_000, *inside.shape))
+    left = np.stack([centring.left(one) for one in raw])
+    new = np.stack(
+        [one - np.add.outer(*centring.main_effects(one)) for one in raw[::-1]]
+    )  # of cells outside, which have no part in the main effects
+    limit = norm.isf(ERROR_RATE / 2 / (~inside).sum()) * np.sqrt(4 / len(raw))
+    ratio = left.var(axis=0)[~inside] / new.var(axis=0)[~inside]
+    assert (np.abs(np.log(ratio)) < limit).all()
 
 
 def test_what_is_taken_away_is_narrowed():
